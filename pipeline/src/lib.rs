@@ -1,0 +1,15 @@
+//! CSI frames on their way from a capture to the ring.
+//!
+//! `capture → assembly → cleanup → inference → tracking → ring`: each stage is one module, owns its thread and
+//! state, and knows only the type it takes and the type it gives. Bounded crossbeam channels join them.
+
+pub mod capture;
+pub mod csi;
+pub mod health;
+pub mod pose;
+pub mod site;
+
+pub use csi::{CsiFrame, LinkId};
+pub use health::Health;
+pub use invispose_kernels::{Complex32, Layout};
+pub use pose::{Person, PoseFrame, Provenance, SourceKind};

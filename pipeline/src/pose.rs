@@ -1,0 +1,135 @@
+//! What the pipeline gives: who is where, when, and on what evidence.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Keypoints of a person, in COCO order.
+pub const KEYPOINT_NAMES: [&str; 17] = [
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+];
+
+/// Where the packets behind a frame came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// Received from the air while it happened.
+    Live,
+    /// Read from a capture or recording.
+    Replay,
+    /// Made by the simulator, which somebody asked for by name.
+    Simulated,
+}
+
+/// On what a frame rests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Where the packets came from.
+    pub source: SourceKind,
+    /// Name and version of the pose network that looked at this frame, e.g. `csi-ratio-1 0.1.0`; `None` when none
+    /// did, because the site's links were never evaluated and experimental poses were not asked for.
+    pub model: Option<Arc<str>>,
+    /// An evaluation on this very site showed that the model beats the mean pose.
+    pub calibrated: bool,
+    /// The operator asked for poses without such an evaluation.
+    pub experimental: bool,
+}
+
+/// Presence and motion, measured from the signal against the site's own quiet baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Somebody is there.
+    pub present: bool,
+    /// Motion statistic over its quiet baseline; 1 = the level of the quiet room's own upper quantile.
+    pub motion_level: f32,
+    /// Share of the site's links whose packets arrived in the window, 0..1.
+    pub coverage: f32,
+}
+
+/// One joint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Keypoint {
+    /// Site coordinates in metres: x, y on the floor, z up.
+    pub position_m: [f32; 3],
+    /// Calibrated probability that the position is within the model's stated error, 0..1.
+    pub confidence: f32,
+}
+
+/// What a person does, as the pose network or the classifier says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Activity {
+    /// On their feet and in place.
+    Standing = 1,
+    /// On their feet and moving.
+    Walking = 2,
+    /// Seated.
+    Sitting = 3,
+    /// Lying.
+    Lying = 4,
+    /// Moving an arm.
+    Waving = 5,
+    /// On the way to the ground.
+    Falling = 6,
+}
+
+/// A tracked human.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Person {
+    /// Stable while the person is tracked; never used again in the life of a data directory.
+    pub id: u64,
+    /// Probability that this person is there, 0..1.
+    pub confidence: f32,
+    /// Middle of the hips on the floor plan and their height, metres.
+    pub position_m: [f32; 3],
+    /// Velocity of that point, metres per second.
+    pub velocity_m_s: [f32; 3],
+    /// 17 joints, COCO order.
+    pub keypoints: [Keypoint; 17],
+    /// What they do, where it is known.
+    pub activity: Option<Activity>,
+    /// Which of the site's zones they are in, an index into the site's configuration.
+    pub zone: Option<u16>,
+}
+
+/// What tracking gives for one window of one site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoseFrame {
+    /// Counts up from 1 within a data directory, without gaps as written.
+    pub frame_id: u64,
+    /// The site.
+    pub site: Arc<str>,
+    /// End of the window, nanoseconds since the Unix epoch.
+    pub time_ns: i64,
+    /// From the arrival of the window's last packet to the finished frame, nanoseconds.
+    pub processing_ns: u64,
+    /// On what this rests.
+    pub provenance: Provenance,
+    /// Presence from the signal; `None` until the quiet baseline is learned, or while no packets arrive.
+    pub presence: Option<Presence>,
+    /// People, at most [`PoseFrame::MAX_PERSONS`].
+    pub persons: Vec<Person>,
+}
+
+impl PoseFrame {
+    /// People that one frame can hold.
+    pub const MAX_PERSONS: usize = 16;
+}
