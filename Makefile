@@ -1,0 +1,46 @@
+# `make run` and `make test` are all that a fresh Debian machine with Rust needs.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+
+FEATURES := $(shell scripts/gpu-feature)
+
+.PHONY: run test build setup graphiql fmt lint fuzz bench bench-script clean
+
+## Build for this machine and show simulated people on http://127.0.0.1:8080
+run: build
+	cargo run --release $(FEATURES) -- demo
+
+build: setup graphiql
+	cargo build --release $(FEATURES)
+
+## Everything that CI checks
+test:
+	scripts/setup --test
+	$(MAKE) graphiql
+	scripts/test
+
+setup:
+	scripts/setup
+
+## The GraphiQL page's assets, built from npm packages; without npm the page says how to add them
+graphiql:
+	scripts/graphiql
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+## Each fuzz target for SECONDS (default 600)
+fuzz:
+	scripts/fuzz $${SECONDS_EACH:-600}
+
+## All criterion benchmarks; figures land in target/criterion
+bench:
+	cargo bench -p invispose-benches
+
+clean:
+	cargo clean
