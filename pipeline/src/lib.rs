@@ -4,9 +4,12 @@
 //! state, and knows only the type it takes and the type it gives. Bounded crossbeam channels join them.
 
 pub mod capture;
+pub mod codec;
 pub mod csi;
 pub mod health;
 pub mod pose;
+pub mod recording;
+pub mod ring;
 pub mod site;
 
 pub use csi::{CsiFrame, LinkId};
