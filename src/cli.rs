@@ -1,0 +1,268 @@
+//! The command line's words.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// WiFi channel state information in, tracked people out.
+#[derive(Debug, Parser)]
+#[command(name = "invispose", version, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file [default: invispose.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Logs as text or as one JSON object a line
+    #[arg(long, global = true, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What to log, e.g. `info` or `invispose_pipeline=debug`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log_level: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Simulated people in a simulated room, behind the real pipeline and API
+    #[command(after_help = "Example: invispose demo --people 2\n         curl -s http://127.0.0.1:8080/api/v1/pose/current")]
+    Demo(Demo),
+    /// Serve what real sources bring
+    #[command(after_help = "Example: invispose run --source udp://0.0.0.0:5005\n         invispose run --source file:capture.pcap")]
+    Run(Serve),
+    /// Say what a capture or recording holds
+    #[command(after_help = "Example: invispose inspect capture.dat --json --frames 0..2 | jq .csi")]
+    Inspect(Inspect),
+    /// Write a capture as a recording, NPZ or Parquet
+    #[command(after_help = "Example: invispose convert capture.pcap capture.npz")]
+    Convert(Convert),
+    /// Write sources into a recording until ctrl-c
+    #[command(after_help = "Example: invispose record --source udp://0.0.0.0:5005 --out night.ivr")]
+    Record(Record),
+    /// Serve a recording or capture as if it happened now
+    #[command(after_help = "Example: invispose replay night.ivr --speed 4")]
+    Replay(Replay),
+    /// Write simulated CSI, in the project's format or a device's
+    #[command(after_help = "Example: invispose simulate --seconds 60 --people 1 --format intel5300 --out walk.dat")]
+    Simulate(Simulate),
+    /// Follow the pose frames of a running instance through its memory-mapped ring
+    #[command(after_help = "Example: invispose ring invispose-data/demo.ring --follow --json")]
+    Ring(Ring),
+    /// Print the configuration and where each value comes from
+    #[command(after_help = "Example: INVISPOSE_LISTEN=127.0.0.1:9000 invispose config")]
+    Config(ConfigArgs),
+    /// Train the pose network on simulated rooms
+    #[command(after_help = "Example: invispose train --config-file models/configs/first.toml --out my.safetensors")]
+    Train(Train),
+    /// Measure a model or detector against ground truth
+    #[command(after_help = "Example: invispose evaluate --suite unseen-room --json")]
+    Evaluate(Evaluate),
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Address and port of the API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where rings, baselines and recordings live [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where packets come from: sim:…, udp://…, nexmon://…, file:…, recording:… (repeatable)
+    #[arg(long, value_name = "URI")]
+    pub source: Vec<String>,
+    /// Where the network runs: cpu, gpu, gpu:N or auto [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Also write all pose frames and CSI into this recording
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many people walk about (0 to 3)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub people: u8,
+    /// Which people, and where they go
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub common: Common,
+    /// A capture of the quiet, empty room of each link, from which the baseline is learned first
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Vec<PathBuf>,
+    /// Show poses although no evaluation on this site has earned them; they are marked
+    #[arg(long)]
+    pub experimental_poses: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The capture; its format is recognised by its content
+    pub file: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// With the complex values of these frames, e.g. 0..3
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    pub frames: Option<Range<u64>>,
+}
+
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// The capture or recording
+    pub from: PathBuf,
+    /// The file to write; its ending chooses the format unless --format does
+    pub to: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: Option<ConvertFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConvertFormat {
+    /// The project's own (.ivr)
+    Recording,
+    /// NumPy arrays (.npz)
+    Npz,
+    /// Apache Parquet (.parquet)
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Where packets come from (repeatable)
+    #[arg(long, value_name = "URI", required = true)]
+    pub source: Vec<String>,
+    /// The recording to write or, if it exists, to go on with
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording or capture
+    pub file: PathBuf,
+    /// How fast: 1, another factor, or max
+    #[arg(long, default_value = "1")]
+    pub speed: String,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Simulated time
+    #[arg(long, default_value_t = 60.0)]
+    pub seconds: f64,
+    /// People in the room (0 to 3)
+    #[arg(long, default_value_t = 1)]
+    pub people: u8,
+    /// Which people, and where they go
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Whose format to speak
+    #[arg(long, value_enum, default_value_t = SimulateFormat::Recording)]
+    pub format: SimulateFormat,
+    /// Also write the truth (who was where), as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SimulateFormat {
+    /// The project's own
+    Recording,
+    /// Intel 5300 `.dat`
+    Intel5300,
+    /// ESP32-CSI-Tool CSV
+    Esp32Csv,
+    /// Nexmon pcap
+    Nexmon,
+}
+
+#[derive(Debug, Args)]
+pub struct Ring {
+    /// The ring's file
+    pub file: PathBuf,
+    /// Wait for further frames until ctrl-c
+    #[arg(long)]
+    pub follow: bool,
+    /// Frames as JSON lines
+    #[arg(long)]
+    pub json: bool,
+    /// How many of the newest frames to begin with
+    #[arg(long, default_value_t = 10)]
+    pub last: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// What to train, and on what
+    #[arg(long, value_name = "FILE", default_value = "models/configs/first.toml")]
+    pub config_file: PathBuf,
+    /// Where the weights go
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Go on from the checkpoint beside --out, if there is one
+    #[arg(long)]
+    pub resume: bool,
+    /// Where it runs: cpu, gpu, gpu:N or auto
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// Which truth to measure against
+    #[arg(long)]
+    pub suite: String,
+    /// Folder of the labelled data, for suites on real data
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Weights other than the shipped ones
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the network runs: cpu, gpu, gpu:N or auto
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let (a, b) = text.split_once("..").ok_or("write a range as A..B, e.g. 0..3")?;
+    let number = |t: &str, or: u64| -> Result<u64, String> {
+        if t.is_empty() { Ok(or) } else { t.parse().map_err(|_| format!("{t:?} is no frame number")) }
+    };
+    let range = number(a, 0)?..number(b, u64::MAX)?;
+    if range.start > range.end { Err(format!("{text} runs backwards")) } else { Ok(range) }
+}

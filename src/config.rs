@@ -1,0 +1,329 @@
+//! Configuration: defaults, then the file, then `INVISPOSE_…` variables, then flags, and where each value came from.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use invispose_pipeline::site::SiteConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Everything that can be configured. Every key has a default, so that no file is needed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port of the API.
+    pub listen: SocketAddr,
+    /// Where rings, baselines and recordings live.
+    pub data_dir: PathBuf,
+    /// Where the network runs: `cpu`, `gpu`, `gpu:N` or `auto`.
+    pub device: String,
+    /// Recent frames in memory, per site.
+    pub ring: RingSection,
+    /// Logging.
+    pub log: LogSection,
+    /// The windows that the network sees.
+    pub window: WindowSection,
+    /// Places.
+    #[serde(rename = "site")]
+    pub sites: Vec<SiteConfig>,
+    /// Where packets come from.
+    #[serde(rename = "source")]
+    pub sources: Vec<SourceSection>,
+}
+
+/// `[ring]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RingSection {
+    /// Frames kept: 4096 at 20 frames/s are the last 3.4 minutes.
+    pub slots: u32,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A `tracing` filter, e.g. `info` or `invispose_pipeline=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[window]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WindowSection {
+    /// Time from one pose frame to the next, milliseconds.
+    pub hop_ms: u32,
+}
+
+/// `[[source]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSection {
+    /// `sim:…`, `udp://…`, `nexmon://…`, `file:…` or `recording:…`.
+    pub uri: String,
+    /// The site that its packets belong to; may be left out where there is one site.
+    #[serde(default)]
+    pub site: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: "invispose-data".into(),
+            device: "auto".into(),
+            ring: RingSection::default(),
+            log: LogSection::default(),
+            window: WindowSection::default(),
+            sites: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+}
+
+impl Default for RingSection {
+    fn default() -> Self {
+        Self { slots: 4096 }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+impl Default for WindowSection {
+    fn default() -> Self {
+        Self { hop_ms: 50 }
+    }
+}
+
+/// A configuration and, for each key that somebody set, who did.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The result.
+    pub config: Config,
+    /// Dotted key → `FILE:LINE`, `$VARIABLE` or `--flag`. A key that is missing here has its default.
+    pub origins: BTreeMap<String, String>,
+}
+
+/// The file that is read when none is named and it exists.
+pub const DEFAULT_FILE: &str = "invispose.toml";
+const PREFIX: &str = "INVISPOSE_";
+
+/// Merges the layers.
+///
+/// `file` must exist when it is named. `variables` are the environment's; those without the prefix are ignored, an
+/// unknown one with it is refused. `flags` are (dotted key, value, flag's name).
+pub fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &[(&str, Value, &str)],
+) -> anyhow::Result<Loaded> {
+    let defaults = Table::try_from(Config::default()).context("default configuration")?;
+    let mut merged = Table::new();
+    let mut origins = BTreeMap::new();
+
+    let named = file.is_some();
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => read_file(path, &text, &mut merged, &mut origins)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => {}
+        Err(e) => return Err(e).with_context(|| format!("configuration file {}", path.display())),
+    }
+
+    for (name, text) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let Some((key, default)) = leaves(&defaults).into_iter().find(|(k, _)| variable_of(k) == rest) else {
+            let known: Vec<_> =
+                leaves(&defaults).iter().map(|(k, _)| format!("{PREFIX}{}", variable_of(k))).collect();
+            bail!("${name} is no setting; there are {}", known.join(", "));
+        };
+        let value = typed(&text, &default).with_context(|| format!("${name}={text}"))?;
+        set(&mut merged, &key, value);
+        check(&merged).with_context(|| format!("${name}={text}"))?;
+        origins.insert(key, format!("${name}"));
+    }
+
+    for (key, value, flag) in flags {
+        set(&mut merged, key, value.clone());
+        check(&merged).with_context(|| format!("{flag} {value}"))?;
+        origins.insert((*key).to_owned(), (*flag).to_owned());
+    }
+
+    Ok(Loaded { config: check(&merged)?, origins })
+}
+
+fn read_file(
+    path: &Path,
+    text: &str,
+    merged: &mut Table,
+    origins: &mut BTreeMap<String, String>,
+) -> anyhow::Result<()> {
+    let shown = path.display();
+    // toml's own messages carry line, column and the offending text.
+    toml::from_str::<Config>(text).map_err(|e| anyhow::anyhow!("{shown}: {e}"))?;
+    *merged = toml::from_str(text).map_err(|e| anyhow::anyhow!("{shown}: {e}"))?;
+    let spanned = toml::de::DeTable::parse(text).map_err(|e| anyhow::anyhow!("{shown}: {e}"))?;
+    let line_of = |offset: usize| text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count() + 1;
+    for (key, value) in spanned.get_ref() {
+        let key_name = key.get_ref();
+        match value.get_ref() {
+            toml::de::DeValue::Table(inner) => {
+                for (sub, _) in inner {
+                    origins.insert(
+                        format!("{key_name}.{}", sub.get_ref()),
+                        format!("{shown}:{}", line_of(sub.span().start)),
+                    );
+                }
+            }
+            _ => {
+                origins.insert(key_name.to_string(), format!("{shown}:{}", line_of(key.span().start)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deserialises what is there so far; keys that nobody set take their defaults.
+fn check(merged: &Table) -> anyhow::Result<Config> {
+    let config: Config = Config::deserialize(Value::Table(merged.clone()))?;
+    if config.window.hop_ms == 0 {
+        bail!("window.hop_ms must be at least 1");
+    }
+    if config.ring.slots < 2 {
+        bail!("ring.slots must be at least 2");
+    }
+    for site in &config.sites {
+        if site.id.is_empty() {
+            bail!("site.id must not be empty");
+        }
+        if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {
+            bail!("two sites have the id {:?}", site.id);
+        }
+        for zone in &site.zones {
+            if zone.polygon_m.len() < 3 {
+                bail!("zone {:?} of site {:?} has {} corners, of at least 3", zone.id, site.id, zone.polygon_m.len());
+            }
+        }
+    }
+    for source in &config.sources {
+        if let Some(site) = &source.site
+            && !config.sites.iter().any(|s| s.id == *site)
+        {
+            bail!("source {} names the site {site:?}, which is not configured", source.uri);
+        }
+    }
+    Ok(config)
+}
+
+/// Scalar settings as (dotted key, default).
+pub fn leaves(table: &Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => {
+                found.extend(leaves(inner).into_iter().map(|(k, v)| (format!("{key}.{k}"), v)));
+            }
+            Value::Array(_) => {}
+            scalar => found.push((key.clone(), scalar.clone())),
+        }
+    }
+    found
+}
+
+fn variable_of(key: &str) -> String {
+    key.replace('.', "_").to_uppercase()
+}
+
+fn typed(text: &str, default: &Value) -> anyhow::Result<Value> {
+    Ok(match default {
+        Value::Integer(_) => Value::Integer(text.parse().context("a whole number is needed")?),
+        Value::Float(_) => Value::Float(text.parse().context("a number is needed")?),
+        Value::Boolean(_) => Value::Boolean(text.parse().context("true or false is needed")?),
+        _ => Value::String(text.to_owned()),
+    })
+}
+
+fn set(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            let inner = table.entry(head.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let f = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(f.path(), text).unwrap();
+        f
+    }
+
+    fn none() -> impl Iterator<Item = (String, String)> {
+        std::iter::empty()
+    }
+
+    #[test]
+    fn later_layers_win_and_are_named() {
+        let f = file("listen = '127.0.0.1:1'\n\n[ring]\nslots = 10\n");
+        let env = [("INVISPOSE_RING_SLOTS", "20"), ("HOME", "/"), ("INVISPOSE_LISTEN", "127.0.0.1:2")];
+        let env = env.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let flags = [("listen", Value::String("127.0.0.1:3".into()), "--listen")];
+        let loaded = load(Some(f.path()), env, &flags).unwrap();
+        assert_eq!(loaded.config.listen.port(), 3);
+        assert_eq!(loaded.config.ring.slots, 20);
+        assert_eq!(loaded.origins["listen"], "--listen");
+        assert_eq!(loaded.origins["ring.slots"], "$INVISPOSE_RING_SLOTS");
+
+        let alone = load(Some(f.path()), none(), &[]).unwrap();
+        assert!(alone.origins["ring.slots"].ends_with(":4"), "{:?}", alone.origins);
+        assert!(!alone.origins.contains_key("device"));
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_refused_with_their_place() {
+        let f = file("listen = '127.0.0.1:1'\nlisten_on = 3\n");
+        let message = format!("{:#}", load(Some(f.path()), none(), &[]).unwrap_err());
+        assert!(message.contains("line 2") && message.contains("listen_on"), "{message}");
+
+        let f = file("[ring]\nslots = 'many'\n");
+        let message = format!("{:#}", load(Some(f.path()), none(), &[]).unwrap_err());
+        assert!(message.contains("line 2"), "{message}");
+
+        let env = std::iter::once(("INVISPOSE_RINGS".to_owned(), "1".to_owned()));
+        let message = format!("{:#}", load(Some(file("").path()), env, &[]).unwrap_err());
+        assert!(message.contains("$INVISPOSE_RINGS") && message.contains("INVISPOSE_RING_SLOTS"), "{message}");
+
+        let env = std::iter::once(("INVISPOSE_RING_SLOTS".to_owned(), "x".to_owned()));
+        let message = format!("{:#}", load(Some(file("").path()), env, &[]).unwrap_err());
+        assert!(message.contains("whole number"), "{message}");
+
+        assert!(load(Some(Path::new("/nonexistent/invispose.toml")), none(), &[]).is_err());
+    }
+}
