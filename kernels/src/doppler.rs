@@ -73,14 +73,47 @@ impl DopplerPlan {
                 mean += sample;
             }
             mean /= n as f32;
-            for (value, &w) in self.line.iter_mut().zip(&self.window) {
-                *value = (*value - mean) * w;
-            }
-            self.fft.process_with_scratch(&mut self.line, &mut self.scratch);
-            let zero = n / 2;
-            for (k, value) in self.line.iter().enumerate() {
-                out[(k + zero) % n] = value.norm_sqr() * self.scale;
-            }
+            self.line.iter_mut().for_each(|v| *v -= mean);
+            out.fill(0.0);
+            self.transform(1.0, out);
+        }
+    }
+
+    /// Samples from one frame to the next.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
+    /// Adds `weight` times the spectrum of one frame, `bins()` samples, to `power`. Samples that were not received
+    /// are left out of the mean and count as that mean; with fewer than two received there is nothing to add.
+    pub fn add_frame(&mut self, samples: &[Complex32], received: &[bool], weight: f32, power: &mut [f32]) {
+        let (mut mean, mut count) = (Complex32::ZERO, 0usize);
+        for (&v, _) in samples.iter().zip(received).filter(|(_, got)| **got) {
+            mean += v;
+            count += 1;
+        }
+        if count < 2 || samples.len() != self.bins() || power.len() != self.bins() {
+            return;
+        }
+        mean /= count as f32;
+        for ((to, &v), &got) in self.line.iter_mut().zip(samples).zip(received) {
+            *to = if got { v - mean } else { Complex32::ZERO };
+        }
+        self.transform(weight, power);
+    }
+
+    /// Adds `weight` times the power spectrum of `line` to `power`, zero frequency in the middle.
+    fn transform(&mut self, weight: f32, power: &mut [f32]) {
+        for (value, &w) in self.line.iter_mut().zip(&self.window) {
+            *value *= w;
+        }
+        self.fft.process_with_scratch(&mut self.line, &mut self.scratch);
+        let (n, zero, scale) = (self.line.len(), self.line.len() / 2, self.scale * weight);
+        for (to, value) in power[zero..].iter_mut().zip(&self.line[..n - zero]) {
+            *to += value.norm_sqr() * scale;
+        }
+        for (to, value) in power[..zero].iter_mut().zip(&self.line[n - zero..]) {
+            *to += value.norm_sqr() * scale;
         }
     }
 }

@@ -8,6 +8,8 @@
 //! of transforms that need them. Nothing but a constructor allocates. `docs/kernels.md` lists formulas and sources.
 
 pub mod agc;
+pub mod cleanup;
+pub mod cpu;
 pub mod delay;
 pub mod doppler;
 pub mod filter;
