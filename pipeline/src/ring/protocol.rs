@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 /// Words of a slot before its payload: sequence, length and CRC, time, latest time so far.
 pub const SLOT_HEADER_WORDS: usize = 4;
 
+/// Ids end here: far beyond what a ring can count to, and their double still fits into a word.
+pub const MAX_ID: u64 = u64::MAX >> 2;
+
 /// A 64-bit atomic and the fences that go with it: the standard library's, or a model checker's.
 pub trait Word {
     /// Relaxed load.
@@ -95,21 +98,23 @@ impl<'a, W: Word> Shared<'a, W> {
     /// The oldest id that is not the next to be overwritten; 0 before the first frame.
     pub fn oldest(&self) -> u64 {
         let head = self.head();
-        (head + 2).saturating_sub(self.count).max(1).min(head)
+        head.saturating_add(2).saturating_sub(self.count).max(1).min(head)
     }
 
     /// Writes frame `id` and makes it the head. Only the one writer calls this, with `id` = head + 1 and at most
     /// [`Self::capacity`] bytes; `false`, and nothing done, otherwise.
     pub fn publish(&self, id: u64, stamp: Stamp, payload: &[u8]) -> bool {
-        if payload.len() > self.capacity() || id != self.head.load().wrapping_add(1) {
+        if payload.len() > self.capacity() || id > MAX_ID || id != self.head.load().wrapping_add(1) {
             return false;
         }
         let Some((header, words)) = self.slot(id) else { return false };
         let [sequence, length, time, latest] = header;
+        // Whoever sees the odd number sees the head that makes the overwritten frame too old.
+        W::fence_release();
         sequence.store(2 * id - 1);
         // No store below is seen before the odd number by a reader that fences before it looks again.
         W::fence_release();
-        length.store(payload.len() as u64 | u64::from(crc32fast::hash(payload)) << 32);
+        length.store(payload.len() as u64 | u64::from(checksum(id, stamp, payload)) << 32);
         time.store(stamp.time_ns as u64);
         latest.store(stamp.latest_ns as u64);
         let (whole, rest) = payload.as_chunks::<8>();
@@ -195,7 +200,7 @@ impl<'a, W: Word> Shared<'a, W> {
             Some(length >> 32)
         })?;
         match crc {
-            Some(crc) if u64::from(crc32fast::hash(out)) == crc => Ok(stamp),
+            Some(crc) if u64::from(checksum(id, stamp, out)) == crc => Ok(stamp),
             _ => Err(Miss::Lost),
         }
     }
@@ -204,15 +209,18 @@ impl<'a, W: Word> Shared<'a, W> {
     fn consistent<T>(&self, id: u64, copy: impl FnOnce(u64, &[W]) -> T) -> Result<(Stamp, T), Miss> {
         let Some(([sequence, length, time, latest], words)) = self.slot(id) else { return Err(Miss::Lost) };
         let before = sequence.load();
-        if before != 2 * id {
-            let gone = before > 2 * id || id < self.oldest();
+        W::fence_acquire();
+        let complete = id.saturating_mul(2);
+        if before != complete {
+            let gone = before > complete || id < self.oldest();
             return Err(if gone { Miss::Lapped } else { Miss::Lost });
         }
-        W::fence_acquire();
         let stamp = Stamp { time_ns: time.load() as i64, latest_ns: latest.load() as i64 };
         let copied = copy(length.load(), words);
         W::fence_acquire();
-        if sequence.load() != before { Err(Miss::Lapped) } else { Ok((stamp, copied)) }
+        let unchanged = sequence.load() == before;
+        W::fence_acquire();
+        if unchanged { Ok((stamp, copied)) } else { Err(Miss::Lapped) }
     }
 
     fn slot(&self, id: u64) -> Option<([&'a W; SLOT_HEADER_WORDS], &'a [W])> {
@@ -222,4 +230,14 @@ impl<'a, W: Word> Shared<'a, W> {
             _ => None,
         }
     }
+}
+
+/// CRC-32 over all that belongs to a frame, so that a slot whose pages are from different times is recognised.
+fn checksum(id: u64, stamp: Stamp, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for word in [id, stamp.time_ns as u64, stamp.latest_ns as u64] {
+        hasher.update(&word.to_le_bytes());
+    }
+    hasher.update(payload);
+    hasher.finalize()
 }

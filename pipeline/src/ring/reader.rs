@@ -67,15 +67,11 @@ impl RingReader {
         while id > 0 {
             match self.read(id) {
                 Ok(frame) => return Some(frame),
-                Err(ReadError::Lapped { .. }) => {
-                    let head = self.head();
-                    // An id that is not newer than one already found lapped is gone with all before it.
-                    if head <= id {
-                        return None;
-                    }
-                    id = head;
-                }
-                Err(_) => id -= 1,
+                // The writer went once around meanwhile.
+                Err(ReadError::Lapped { .. }) if self.head() > id => id = self.head(),
+                // A lost frame leaves the one before it the newest.
+                Err(_) if id > self.oldest() => id -= 1,
+                Err(_) => return None,
             }
         }
         None
@@ -91,7 +87,7 @@ impl RingReader {
     /// One more than the head where all are. Logarithmic in the ring's size, whether or not times rise with the ids.
     pub fn first_at(&self, time_ns: i64) -> u64 {
         let Some(shared) = self.shared() else { return 1 };
-        let (mut low, mut high) = (shared.oldest().max(1), shared.head() + 1);
+        let (mut low, mut high) = (shared.oldest().max(1), shared.head().saturating_add(1));
         // All below `low` are earlier (or gone), `high` is not.
         while low < high {
             let middle = low + (high - low) / 2;

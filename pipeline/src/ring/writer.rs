@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::map::{HEADER_BYTES, MAGIC, Map, file_bytes};
-use super::protocol::{SLOT_HEADER_WORDS, Stamp};
+use super::protocol::{MAX_ID, SLOT_HEADER_WORDS, Stamp};
 use super::{RingConfig, RingError, RingReader, VERSION};
 use crate::{PoseFrame, codec};
 
@@ -54,6 +54,9 @@ impl RingWriter {
         let map = Arc::new(Map::new(&file, config, true).map_err(io)?);
         let shared = map.shared().ok_or(RingError::Config { config, reason: "too few slots" })?;
         let latest_ns = shared.recover();
+        if shared.head() >= MAX_ID {
+            return Err(RingError::NotARing { path, reason: "absurd frame id" });
+        }
         let next = shared.head() + 1;
         Ok(Self { map, file, path, next, latest_ns, scratch: Vec::new(), hooks: Vec::new() })
     }
