@@ -1,0 +1,328 @@
+//! Simulated scenes as training and test windows.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    input::{
+        FEATURES, FIXED, FeatureTrack, Input, LinkInput, Moments, RATE_HZ, Reference, ReferenceBuilder,
+        STEPS, fixed_features,
+    },
+    network::JOINTS,
+    sim::{Activity, Randomisation, SceneConfig, SimError, Simulator, Split},
+    skeleton::MIRROR,
+};
+
+/// Seconds of empty room before people come, from which the quiet reference is learned.
+pub const QUIET_S: f32 = 4.0;
+
+/// In which room a scene plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The demo room, always the same.
+    Demo,
+    /// A room of its own.
+    Random,
+}
+
+/// A scene to be simulated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// In which room.
+    pub place: Place,
+    /// For what; no two splits share a seed.
+    pub split: Split,
+    /// Which scene of its split and place.
+    pub index: u32,
+    /// How many people.
+    pub people: usize,
+    /// Seconds after the quiet ones.
+    pub seconds: f32,
+    /// Packets per second and transmitter.
+    pub packet_hz: f32,
+}
+
+/// A true person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    /// Site coordinates in metres, COCO order.
+    pub keypoints_m: [[f32; 3]; JOINTS],
+    /// Index into [`Activity::ALL`].
+    pub activity: usize,
+}
+
+/// Why there are no windows.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The simulator refuses the scene.
+    #[error(transparent)]
+    Scene(#[from] SimError),
+    /// A link was silent while its quiet reference should have been learned.
+    #[error("link {0} received nothing in the quiet seconds")]
+    Silent(String),
+    /// A simulating thread died.
+    #[error("a simulating thread panicked")]
+    Panicked,
+}
+
+/// A reflection of the scene: the same packets would be received in the mirrored room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// x runs the other way.
+    pub x: bool,
+    /// y runs the other way.
+    pub y: bool,
+    /// x and y are exchanged (after the above).
+    pub swap: bool,
+}
+
+impl Mirror {
+    /// The room's size.
+    pub fn room(self, room_m: [f32; 3]) -> [f32; 3] {
+        let [x, y, z] = room_m;
+        if self.swap { [y, x, z] } else { room_m }
+    }
+
+    fn point(self, p: [f32; 3], room_m: [f32; 3]) -> [f32; 3] {
+        let x = if self.x { room_m[0] - p[0] } else { p[0] };
+        let y = if self.y { room_m[1] - p[1] } else { p[1] };
+        if self.swap { [y, x, p[2]] } else { [x, y, p[2]] }
+    }
+
+    /// An odd number of reflections exchanges left and right.
+    fn turns_sides(self) -> bool {
+        self.x ^ self.y ^ self.swap
+    }
+}
+
+/// One link of a sequence.
+#[derive(Clone, Debug)]
+pub struct LinkTrack {
+    track: FeatureTrack,
+    reference: Reference,
+    transmitter_m: [f32; 3],
+    receiver_m: [f32; 3],
+}
+
+/// A simulated scene as features over time, with its truth.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// In which room.
+    pub place: Place,
+    /// Size of the room in metres.
+    pub room_m: [f32; 3],
+    /// The links.
+    pub links: Vec<LinkTrack>,
+    /// People at each step, from the end of the quiet seconds.
+    truth: Vec<Vec<Person>>,
+}
+
+/// The scene and seed of a job.
+pub fn scene(job: &Job) -> (SceneConfig, u64) {
+    let place = match job.place {
+        Place::Demo => 0u64,
+        Place::Random => 1,
+    };
+    let seed = job.split.seed(place << 40 | u64::from(job.index));
+    let mut config = match job.place {
+        Place::Demo => SceneConfig::demo(),
+        Place::Random => SceneConfig::random(seed, &Randomisation::default()),
+    };
+    config.people.count = job.people;
+    config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
+    config.radio.packet_hz = job.packet_hz;
+    if job.place == Place::Random {
+        // Sites do not all have three receivers.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        config.receivers.truncate(rng.random_range(2..=3));
+    }
+    (config, seed)
+}
+
+/// Simulates a scene.
+///
+/// # Errors
+/// When the simulator refuses the scene or a link receives nothing in the quiet seconds.
+pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
+    let (config, seed) = scene(job);
+    let mut simulator = Simulator::new(&config, seed)?;
+    let links = simulator.links().to_vec();
+    let mut builders = vec![ReferenceBuilder::default(); links.len()];
+    // The last step before people come may already hold their first packet.
+    for packet in simulator.packets(0.0, f64::from(QUIET_S) - 0.5 / f64::from(RATE_HZ)) {
+        builders[packet.link].push(links[packet.link].layout, &packet.csi);
+    }
+    let steps = (job.seconds * RATE_HZ) as usize;
+    let mut grid: Vec<Vec<Option<(f64, Moments)>>> = vec![vec![None; steps]; links.len()];
+    let from_s = f64::from(QUIET_S);
+    for packet in simulator.packets(from_s, from_s + f64::from(job.seconds)) {
+        let at = (packet.t_s - from_s) * f64::from(RATE_HZ);
+        let off = (at - at.round()).abs();
+        let Some(cell) = grid[packet.link].get_mut(at.round() as usize) else { continue };
+        if cell.as_ref().is_none_or(|(before, _)| off < *before) {
+            *cell = Some((off, Moments::of(links[packet.link].layout, &packet.csi)));
+        }
+    }
+    let tracks = links
+        .iter()
+        .zip(builders)
+        .zip(grid)
+        .map(|((link, builder), grid)| {
+            let reference = builder.finish().ok_or_else(|| DataError::Silent(link.name.clone()))?;
+            let mut track = FeatureTrack::new(reference.clone());
+            for cell in grid {
+                track.push(cell.map(|(_, moments)| moments));
+            }
+            Ok(LinkTrack {
+                track,
+                reference,
+                transmitter_m: config.transmitters[link.transmitter].position_m,
+                receiver_m: config.receivers[link.receiver].position_m,
+            })
+        })
+        .collect::<Result<Vec<_>, DataError>>()?;
+    let truth = (0..steps)
+        .map(|step| {
+            simulator
+                .people_at(from_s + step as f64 / f64::from(RATE_HZ))
+                .into_iter()
+                .map(|p| Person {
+                    keypoints_m: p.keypoints,
+                    activity: Activity::ALL.iter().position(|a| *a == p.activity).unwrap_or(0),
+                })
+                .collect()
+        })
+        .collect();
+    Ok(Sequence { place: job.place, room_m: config.room.size_m, links: tracks, truth })
+}
+
+impl Sequence {
+    /// Where windows can end: after step `end - 1`, with all their steps within the sequence.
+    pub fn ends(&self) -> std::ops::Range<usize> {
+        STEPS..self.truth.len() + 1
+    }
+
+    /// Appends a link's features, `[STEPS][FEATURES]`.
+    pub fn features(&self, link: usize, end: usize, out: &mut Vec<f32>) {
+        debug_assert!(end >= STEPS);
+        out.extend_from_slice(self.links[link].track.slice(end));
+    }
+
+    /// A link's fixed features as seen in a mirror, `[FIXED]`.
+    pub fn fixed(&self, link: usize, mirror: Mirror) -> Vec<f32> {
+        let l = &self.links[link];
+        let [tx, rx] = [l.transmitter_m, l.receiver_m].map(|p| mirror.point(p, self.room_m));
+        let out = fixed_features(&l.reference, mirror.room(self.room_m), tx, rx);
+        debug_assert_eq!(out.len(), FIXED);
+        out
+    }
+
+    /// The people at the end of a window as seen in a mirror.
+    pub fn persons(&self, end: usize, mirror: Mirror) -> Vec<Person> {
+        self.truth[end - 1]
+            .iter()
+            .map(|p| {
+                let source = |j: usize| if mirror.turns_sides() { MIRROR[j] } else { j };
+                Person {
+                    keypoints_m: std::array::from_fn(|j| mirror.point(p.keypoints_m[source(j)], self.room_m)),
+                    activity: p.activity,
+                }
+            })
+            .collect()
+    }
+
+    /// The window as the network takes it in service.
+    pub fn input(&self, end: usize) -> Input {
+        let links: Vec<LinkInput> = (0..self.links.len())
+            .map(|l| {
+                let mut features = Vec::with_capacity(STEPS * FEATURES);
+                self.features(l, end, &mut features);
+                LinkInput { features, fixed: self.fixed(l, Mirror::default()) }
+            })
+            .collect();
+        let received = links
+            .iter()
+            .flat_map(|l| l.features.chunks_exact(FEATURES))
+            .filter(|f| f[FEATURES - 1] > 0.5)
+            .count();
+        let coverage = received as f32 / (links.len() * STEPS).max(1) as f32;
+        Input { room_m: self.room_m, links, coverage }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        evaluate::metrics::{angle_between, root, yaw},
+        input::LinkWindow,
+    };
+    use invispose_kernels::Complex32;
+
+    fn job(place: Place) -> Job {
+        Job { place, split: Split::Validation, index: 9, people: 1, seconds: 3.0, packet_hz: 50.0 }
+    }
+
+    #[test]
+    fn windows_of_training_are_those_of_service() {
+        let job = job(Place::Demo);
+        let sequence = simulate(&job).unwrap();
+        let (config, seed) = scene(&job);
+        let mut simulator = Simulator::new(&config, seed).unwrap();
+        let links = simulator.links().to_vec();
+        let mut builders = vec![ReferenceBuilder::default(); links.len()];
+        for p in simulator.packets(0.0, f64::from(QUIET_S) - 0.01) {
+            builders[p.link].push(links[p.link].layout, &p.csi);
+        }
+        let references: Vec<_> = builders.iter().map(|b| b.finish().unwrap()).collect();
+        let mut csi: Vec<Vec<Complex32>> =
+            links.iter().map(|l| vec![Complex32::default(); STEPS * l.layout.values()]).collect();
+        let mut received = vec![vec![false; STEPS]; links.len()];
+        for p in simulator.packets(4.0, 7.0) {
+            let step = ((p.t_s - 4.0) * 50.0).round() as usize;
+            if step < STEPS {
+                let n = links[p.link].layout.values();
+                csi[p.link][step * n..(step + 1) * n].copy_from_slice(&p.csi);
+                received[p.link][step] = true;
+            }
+        }
+        let windows: Vec<_> = (0..links.len())
+            .map(|l| LinkWindow {
+                csi: &csi[l],
+                received: &received[l],
+                layout: links[l].layout,
+                rate_hz: RATE_HZ,
+                transmitter_m: config.transmitters[links[l].transmitter].position_m,
+                receiver_m: config.receivers[links[l].receiver].position_m,
+                reference: &references[l],
+            })
+            .collect();
+        let served = Input::new(config.room.size_m, &windows).unwrap();
+        let trained = sequence.input(STEPS);
+        assert_eq!(served.room_m, trained.room_m);
+        for (a, b) in served.links.iter().zip(&trained.links) {
+            assert_eq!(a.fixed, b.fixed);
+            assert_eq!(a.features, b.features);
+        }
+    }
+
+    #[test]
+    fn a_mirrored_person_faces_the_mirrored_way() {
+        let sequence = simulate(&job(Place::Random)).unwrap();
+        let end = sequence.ends().end - 1;
+        let before = &sequence.persons(end, Mirror::default())[0].keypoints_m;
+        let after = &sequence.persons(end, Mirror { x: true, ..Mirror::default() })[0].keypoints_m;
+        assert!((root(before)[0] + root(after)[0] - sequence.room_m[0]).abs() < 1e-4);
+        assert!(angle_between(yaw(after), std::f32::consts::PI - yaw(before)) < 1e-3);
+    }
+
+    #[test]
+    fn splits_do_not_share_scenes_and_the_same_job_gives_the_same() {
+        let a = job(Place::Random);
+        let b = Job { split: Split::Test, ..a.clone() };
+        assert_ne!(scene(&a).1, scene(&b).1);
+        let (x, y) = (simulate(&a).unwrap(), simulate(&a).unwrap());
+        assert_eq!(x.input(STEPS), y.input(STEPS));
+    }
+}

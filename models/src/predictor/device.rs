@@ -1,0 +1,139 @@
+//! Which device the network runs on.
+
+use std::{fmt, str::FromStr};
+
+use burn::tensor::Device;
+
+use crate::weights::LoadError;
+
+/// What the operator asked for: `cpu`, `gpu`, `gpu:N` or `auto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// burn's flex backend.
+    Cpu,
+    /// The best hardware adapter; an error where there is none.
+    Gpu,
+    /// The discrete adapter of this index; with the `gpu` feature and no such adapter an error.
+    GpuIndex(usize),
+    /// The adapter that wgpu finds, even one that is software (lavapipe); for tests.
+    Software,
+    /// The best hardware adapter, or the CPU where there is none: a software adapter is slower than flex.
+    #[default]
+    Auto,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s.split_once(':') {
+            None if s == "cpu" => Ok(Self::Cpu),
+            None if s == "gpu" => Ok(Self::Gpu),
+            None if s == "auto" => Ok(Self::Auto),
+            Some(("gpu", "software")) => Ok(Self::Software),
+            Some(("gpu", n)) => {
+                n.parse().map(Self::GpuIndex).map_err(|_| format!("gpu:N needs a number, not {n:?}"))
+            }
+            _ => Err(format!("a device is cpu, gpu, gpu:N, gpu:software or auto, not {s:?}")),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::GpuIndex(n) => write!(f, "gpu:{n}"),
+            Self::Software => f.write_str("gpu:software"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+/// The device in use and its name for people.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub device: Device,
+    pub name: String,
+}
+
+impl Chosen {
+    fn cpu() -> Self {
+        Self { device: Device::flex(), name: "cpu (flex)".into() }
+    }
+}
+
+/// Opens the device that was asked for.
+pub(super) fn open(choice: DeviceChoice) -> Result<Chosen, LoadError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Chosen::cpu()),
+        DeviceChoice::Auto => Ok(adapter(choice).unwrap_or_else(|reason| {
+            tracing::info!(%reason, "no GPU for the network, using the CPU");
+            Chosen::cpu()
+        })),
+        asked => adapter(asked).map_err(|reason| LoadError::Device { asked: asked.to_string(), reason }),
+    }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapter(_: DeviceChoice) -> Result<Chosen, String> {
+    Err("this program was built without the feature `gpu`".into())
+}
+
+#[cfg(feature = "gpu")]
+fn adapter(choice: DeviceChoice) -> Result<Chosen, String> {
+    use std::{
+        collections::BTreeMap,
+        sync::{Mutex, PoisonError},
+    };
+
+    use burn::tensor::{DeviceKind, wgpu::wgpu::DeviceType};
+
+    // A runtime can be set up once in a process, so what was opened is kept.
+    static OPENED: Mutex<BTreeMap<Option<usize>, (Chosen, bool)>> = Mutex::new(BTreeMap::new());
+    let index = match choice {
+        DeviceChoice::GpuIndex(n) => Some(n),
+        _ => None,
+    };
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (chosen, software) = match opened.get(&index) {
+        Some(found) => found.clone(),
+        None => {
+            let kind = index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu);
+            let (device, setup) =
+                Device::wgpu_options().device_kind(kind).init_with_setup().map_err(|e| e.to_string())?;
+            let info = setup.adapter.get_info();
+            let name = format!("gpu: {} ({}, {:?})", info.name, info.backend, info.device_type);
+            let found = (Chosen { device, name }, info.device_type == DeviceType::Cpu);
+            opened.insert(index, found.clone());
+            found
+        }
+    };
+    if software && choice != DeviceChoice::Software {
+        return Err(format!("the only adapter is software: {}", chosen.name));
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn choices_read_back_as_written() {
+        for text in ["cpu", "gpu", "gpu:2", "gpu:software", "auto"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "tpu", "gpu:", "gpu:-1", "cpu:0"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_auto_finds_something() {
+        assert_eq!(open(DeviceChoice::Cpu).unwrap().name, "cpu (flex)");
+        assert!(!open(DeviceChoice::Auto).unwrap().name.is_empty());
+    }
+}

@@ -1,0 +1,210 @@
+//! The trained network in service.
+
+mod device;
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+
+pub use crate::{sim::Activity, weights::LoadError};
+pub use device::DeviceChoice;
+
+use crate::{
+    evaluate::metrics::distance,
+    input::{FEATURES, FIXED, Input, LinkInput, STEPS},
+    network::{Batch, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
+    weights::{self, DEFAULT_WEIGHTS, ModelCard},
+};
+
+/// A person as the network sees them at the end of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// Calibrated probability that a person is there, 0..1.
+    pub confidence: f32,
+    /// Site coordinates in metres, COCO order.
+    pub keypoints: [[f32; 3]; JOINTS],
+    /// Calibrated probability that the keypoint is right within [`Predictor::within_m`], 0..1.
+    pub keypoint_confidence: [f32; JOINTS],
+    /// What they do.
+    pub activity: Activity,
+}
+
+/// Where weights come from.
+#[derive(Clone, Debug)]
+pub enum Weights {
+    /// Those that ship with the program.
+    Shipped,
+    /// A safetensors file.
+    File(PathBuf),
+    /// A safetensors file's bytes.
+    Bytes(Vec<u8>),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// An input that [`Input::new`] cannot have made.
+    #[error("input {0} does not have the network's shape")]
+    Shape(usize),
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// What health reports say about the network.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Description {
+    /// Name and version of the model.
+    pub model: String,
+    /// The device in use.
+    pub device: String,
+    /// Trained numbers.
+    pub parameters: usize,
+    /// Multiply-adds for one window of three links.
+    pub multiply_adds: usize,
+    /// Persons that it can report.
+    pub persons: usize,
+    /// Rooms that its evaluation covers; poses elsewhere are experimental.
+    pub trained_on: String,
+    /// Commit that trained it.
+    pub commit: String,
+}
+
+/// Bodies whose roots are nearer than this are one body.
+const SAME_BODY_M: f32 = 0.35;
+/// Windows computed at once.
+const CHUNK: usize = 32;
+
+/// A network with its weights on a device.
+#[derive(Debug)]
+pub struct Predictor {
+    network: PoseNetwork,
+    card: ModelCard,
+    device: Device,
+    device_name: String,
+}
+
+impl Predictor {
+    /// Loads weights onto the device that was asked for.
+    ///
+    /// # Errors
+    /// When the weights are damaged or of another version or shape, or the device cannot be had.
+    pub fn load(weights: &Weights, choice: DeviceChoice) -> Result<Self, LoadError> {
+        let chosen = device::open(choice)?;
+        let (network, card) = match weights {
+            Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, &chosen.device)?,
+            Weights::File(path) => weights::from_file(path, &chosen.device)?,
+            Weights::Bytes(bytes) => weights::from_bytes(bytes, &chosen.device)?,
+        };
+        Ok(Self { network, card, device: chosen.device, device_name: chosen.name })
+    }
+
+    /// A network just trained.
+    pub(crate) fn from_network(network: PoseNetwork, card: ModelCard, device: Device) -> Self {
+        Self { network, card, device, device_name: "cpu (flex)".into() }
+    }
+
+    /// Name and version of the model, e.g. `first 0.1.0`.
+    pub fn model(&self) -> String {
+        format!("{} {}", self.card.name, self.card.version)
+    }
+
+    /// What the weights say about themselves.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// The error that [`Detection::keypoint_confidence`] speaks of, metres.
+    pub fn within_m(&self) -> f32 {
+        self.card.calibration.within_m
+    }
+
+    /// For health reports.
+    pub fn describe(&self) -> Description {
+        use burn::module::Module;
+        Description {
+            model: self.model(),
+            device: self.device_name.clone(),
+            parameters: self.network.num_params(),
+            multiply_adds: self.card.network.multiply_adds(3),
+            persons: SLOTS,
+            trained_on: self.card.data.clone(),
+            commit: self.card.commit.clone(),
+        }
+    }
+
+    /// Computes once on empty windows, so that the first real one is not the slowest.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn warm_up(&self) -> Result<(), PredictError> {
+        let link = LinkInput { features: vec![0.0; STEPS * FEATURES], fixed: vec![0.0; FIXED] };
+        let input = Input { room_m: [5.0, 4.0, 2.5], links: vec![link; 3], coverage: 1.0 };
+        self.predict(&[input]).map(|_| ())
+    }
+
+    /// The persons in each window, the likeliest first. Every slot is reported with its confidence, also the unlikely
+    /// ones: at 0.5 a person is as likely as not. Slots that see a likelier slot's body are left out.
+    ///
+    /// # Errors
+    /// When an input has the wrong shape or the device fails.
+    pub fn predict(&self, inputs: &[Input]) -> Result<Vec<Vec<Detection>>, PredictError> {
+        let outputs = self.outputs(inputs)?;
+        Ok(outputs
+            .chunks_exact(SLOTS * OUTPUTS)
+            .zip(inputs)
+            .map(|(window, input)| self.detections(window, input.room_m))
+            .collect())
+    }
+
+    /// The network's plain answers, `[window][SLOTS][OUTPUTS]`.
+    pub(crate) fn outputs(&self, inputs: &[Input]) -> Result<Vec<f32>, PredictError> {
+        let fits = |i: &Input| {
+            !i.links.is_empty()
+                && i.links.iter().all(|l| l.features.len() == STEPS * FEATURES && l.fixed.len() == FIXED)
+        };
+        if let Some(bad) = inputs.iter().position(|i| !fits(i)) {
+            return Err(PredictError::Shape(bad));
+        }
+        let mut outputs = Vec::with_capacity(inputs.len() * SLOTS * OUTPUTS);
+        for chunk in inputs.chunks(CHUNK) {
+            let answer = self.network.forward(Batch::new(chunk, &self.device));
+            let data = answer.try_into_data().map_err(|e| PredictError::Device(e.to_string()))?;
+            outputs.extend(data.iter::<f32>());
+        }
+        Ok(outputs)
+    }
+
+    fn detections(&self, window: &[f32], room_m: [f32; 3]) -> Vec<Detection> {
+        let mut found: Vec<([f32; 3], Detection)> = window
+            .chunks_exact(OUTPUTS)
+            .map(|slot| {
+                let slot = Slot(slot);
+                let root = slot.root_m(room_m);
+                let c = &self.card.calibration;
+                let detection = Detection {
+                    confidence: c.presence.probability(slot.presence()),
+                    keypoints: slot.pose_m().map(|p| std::array::from_fn(|i| root[i] + p[i])),
+                    keypoint_confidence: std::array::from_fn(|j| c.keypoint.probability(certainty(slot, j))),
+                    activity: Activity::ALL[slot.activity()],
+                };
+                (root, detection)
+            })
+            .filter(|(_, d)| d.confidence.is_finite() && d.keypoints.iter().flatten().all(|v| v.is_finite()))
+            .collect();
+        found.sort_by(|(_, a), (_, b)| b.confidence.total_cmp(&a.confidence));
+        let mut kept: Vec<([f32; 3], Detection)> = Vec::with_capacity(found.len());
+        for (root, detection) in found {
+            if kept.iter().all(|(other, _)| distance(root, *other) >= SAME_BODY_M) {
+                kept.push((root, detection));
+            }
+        }
+        kept.into_iter().map(|(_, d)| d).collect()
+    }
+}
+
+/// The negative logarithm of a keypoint's scale in metres, root and pose together.
+pub(crate) fn certainty(slot: Slot<'_>, joint: usize) -> f32 {
+    let scale = slot.root_log_scale().clamp(-4.0, 2.0).exp() + slot.log_scale(joint).clamp(-4.0, 2.0).exp();
+    -scale.ln()
+}

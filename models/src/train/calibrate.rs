@@ -1,0 +1,95 @@
+//! Fits the probabilities on scenes that training does not use.
+
+use crate::{
+    data::Sequence,
+    evaluate::metrics::{distance, root},
+    network::{JOINTS, OUTPUTS, SLOTS, Slot},
+    predictor::{PredictError, Predictor, certainty},
+    train::loss::best_assignment,
+    weights::{Calibration, Logistic},
+};
+
+/// Slots whose root is nearer to a person than this see that person.
+const SEEN_M: f32 = 1.0;
+
+pub(super) fn fit(predictor: &Predictor, validation: &[Sequence]) -> Result<Calibration, PredictError> {
+    let within_m = Calibration::default().within_m;
+    let (mut presence, mut keypoint) = (Vec::new(), Vec::new());
+    for sequence in validation {
+        let ends: Vec<usize> = sequence.ends().step_by(10).collect();
+        let inputs: Vec<_> = ends.iter().map(|&e| sequence.input(e)).collect();
+        let outputs = predictor.outputs(&inputs)?;
+        for (window, &end) in outputs.chunks_exact(SLOTS * OUTPUTS).zip(&ends) {
+            let persons = sequence.persons(end, Default::default());
+            let slots: Vec<Slot<'_>> = window.chunks_exact(OUTPUTS).map(Slot).collect();
+            let at = |slot: usize| slots[slot].root_m(sequence.room_m);
+            let assignment = best_assignment(persons.len(), |s, p| {
+                distance(at(s), root(&persons[p].keypoints_m)) - sigmoid(slots[s].presence())
+            });
+            for (s, person) in assignment.iter().enumerate() {
+                let person = person.map(|p| &persons[p]);
+                presence.push((slots[s].presence(), person.is_some()));
+                let Some(person) = person else { continue };
+                let r = at(s);
+                if distance(r, root(&person.keypoints_m)) > SEEN_M {
+                    continue;
+                }
+                let pose = slots[s].pose_m();
+                for j in 0..JOINTS {
+                    let p = std::array::from_fn(|i| r[i] + pose[j][i]);
+                    keypoint.push((certainty(slots[s], j), distance(p, person.keypoints_m[j]) <= within_m));
+                }
+            }
+        }
+    }
+    Ok(Calibration { presence: logistic(&presence), keypoint: logistic(&keypoint), within_m })
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Logistic regression in one variable by Newton's method, with a little ridge that keeps separable data finite.
+fn logistic(samples: &[(f32, bool)]) -> Logistic {
+    let (mut slope, mut offset) = (1.0f64, 0.0f64);
+    let ridge = 1e-3 * samples.len().max(1) as f64;
+    for _ in 0..30 {
+        let (mut g, mut h) = ([ridge * (slope - 1.0), ridge * offset], [ridge, 0.0, ridge]);
+        for &(x, y) in samples {
+            let x = f64::from(x);
+            let p = 1.0 / (1.0 + (-(slope * x + offset)).exp());
+            let (error, weight) = (p - f64::from(u8::from(y)), p * (1.0 - p));
+            g[0] += error * x;
+            g[1] += error;
+            h[0] += weight * x * x;
+            h[1] += weight * x;
+            h[2] += weight;
+        }
+        let determinant = h[0] * h[2] - h[1] * h[1];
+        if determinant.abs() < 1e-12 {
+            break;
+        }
+        slope -= ((h[2] * g[0] - h[1] * g[1]) / determinant).clamp(-1.0, 1.0);
+        offset -= ((h[0] * g[1] - h[1] * g[0]) / determinant).clamp(-1.0, 1.0);
+    }
+    Logistic { slope: slope as f32, offset: offset as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logistic_regression_finds_the_curve_it_was_drawn_from() {
+        let truth = Logistic { slope: 2.0, offset: -1.0 };
+        // Every x with as many hits as the curve says: no randomness needed.
+        let mut samples = Vec::new();
+        for i in 0..61 {
+            let x = i as f32 * 0.1 - 3.0;
+            let hits = (truth.probability(x) * 1000.0).round() as usize;
+            samples.extend((0..1000).map(|k| (x, k < hits)));
+        }
+        let found = logistic(&samples);
+        assert!((found.slope - 2.0).abs() < 0.05 && (found.offset + 1.0).abs() < 0.05, "{found:?}");
+    }
+}

@@ -1,0 +1,160 @@
+//! What training minimises.
+
+use burn::tensor::{
+    Device, Tensor, TensorData,
+    activation::{log_softmax, relu},
+};
+
+use crate::{
+    data::Person,
+    evaluate::metrics::{distance, relative, root},
+    network::{ACTIVITIES, JOINTS, OUTPUTS, SLOTS, Slot},
+};
+
+/// Which person each slot of a window stands for.
+pub type Assignment = [Option<usize>; SLOTS];
+
+/// The assignment of persons to slots with the least cost (all are tried: there are few), for each window.
+/// `outputs` is `[window][SLOTS][OUTPUTS]`.
+pub fn assign(outputs: &[f32], persons: &[&[Person]], rooms: &[[f32; 3]]) -> Vec<Assignment> {
+    outputs
+        .chunks_exact(SLOTS * OUTPUTS)
+        .zip(persons)
+        .zip(rooms)
+        .map(|((window, persons), room)| {
+            let cost = |slot: usize, person: &Person| {
+                let slot = Slot(&window[slot * OUTPUTS..(slot + 1) * OUTPUTS]);
+                let presence = 1.0 / (1.0 + (-slot.presence()).exp());
+                distance(slot.root_m(*room), root(&person.keypoints_m)) - presence
+            };
+            best_assignment(persons.len().min(SLOTS), |slot, person| cost(slot, &persons[person]))
+        })
+        .collect()
+}
+
+/// The assignment of `persons` persons to the slots with the least total cost.
+pub fn best_assignment(persons: usize, cost: impl Fn(usize, usize) -> f32) -> Assignment {
+    fn search(
+        person: usize,
+        persons: usize,
+        costs: &[[f32; SLOTS]; SLOTS],
+        so_far: f32,
+        now: &mut Assignment,
+        best: &mut (f32, Assignment),
+    ) {
+        if person == persons {
+            if so_far < best.0 {
+                *best = (so_far, *now);
+            }
+            return;
+        }
+        for slot in 0..SLOTS {
+            if now[slot].is_none() {
+                now[slot] = Some(person);
+                search(person + 1, persons, costs, so_far + costs[slot][person], now, best);
+                now[slot] = None;
+            }
+        }
+    }
+    let persons = persons.min(SLOTS);
+    let mut costs = [[0.0; SLOTS]; SLOTS];
+    for (slot, row) in costs.iter_mut().enumerate() {
+        for (person, c) in row.iter_mut().enumerate().take(persons) {
+            *c = cost(slot, person);
+        }
+    }
+    let mut best = (f32::INFINITY, [None; SLOTS]);
+    search(0, persons, &costs, 0.0, &mut [None; SLOTS], &mut best);
+    best.1
+}
+
+/// The loss of a batch, and its parts for the log: presence, root, pose (the last two in metres, mean over coordinates).
+pub struct Loss {
+    /// What is minimised.
+    pub total: Tensor<1>,
+    /// `[3]`: cross-entropy of presence, mean absolute error of root and of pose coordinates in metres.
+    pub parts: Tensor<1>,
+}
+
+/// Compares `outputs` `[windows, SLOTS, OUTPUTS]` with the persons assigned to the slots.
+pub fn loss(
+    outputs: Tensor<3>,
+    persons: &[&[Person]],
+    rooms: &[[f32; 3]],
+    assignments: &[Assignment],
+    device: &Device,
+) -> Loss {
+    let rows = assignments.len() * SLOTS;
+    let mut present = vec![0.0f32; rows];
+    let mut roots = vec![0.0f32; rows * 3];
+    let mut poses = vec![0.0f32; rows * 3 * JOINTS];
+    let mut activities = vec![0.0f32; rows * ACTIVITIES];
+    let mut matched = 0.0f32;
+    for (window, assignment) in assignments.iter().enumerate() {
+        for (slot, person) in assignment.iter().enumerate() {
+            let Some(person) = person.map(|p| &persons[window][p]) else { continue };
+            let row = window * SLOTS + slot;
+            matched += 1.0;
+            present[row] = 1.0;
+            let r = root(&person.keypoints_m);
+            let centre = [0.5 * rooms[window][0], 0.5 * rooms[window][1], 0.0];
+            for i in 0..3 {
+                roots[row * 3 + i] = r[i] - centre[i];
+            }
+            for (o, v) in
+                poses[row * 3 * JOINTS..].iter_mut().zip(relative(&person.keypoints_m).iter().flatten())
+            {
+                *o = *v;
+            }
+            activities[row * ACTIVITIES + person.activity.min(ACTIVITIES - 1)] = 1.0;
+        }
+    }
+    let tensor = |v: Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v, [rows, n]), device);
+    let (present, roots, poses, activities) =
+        (tensor(present, 1), tensor(roots, 3), tensor(poses, 3 * JOINTS), tensor(activities, ACTIVITIES));
+    let o = outputs.reshape([rows, OUTPUTS]);
+    let per_match = 1.0 / matched.max(1.0);
+
+    let logit = o.clone().narrow(1, 0, 1);
+    // Binary cross-entropy with logits in its stable form.
+    let presence = (relu(logit.clone()) - logit.clone() * present.clone()
+        + (logit.abs().neg().exp() + 1.0).log())
+    .mean();
+
+    let root_error = (o.clone().narrow(1, Slot::ROOT, 3).mul_scalar(Slot::ROOT_UNIT_M) - roots).abs();
+    let root_scale = o.clone().narrow(1, Slot::ROOT_SCALE, 1).clamp(-4.0, 2.0);
+    let root_mean = root_error.clone().mean_dim(1) * present.clone();
+    let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present.clone();
+
+    let pose_error =
+        (o.clone().narrow(1, Slot::POSE, 3 * JOINTS).mul_scalar(Slot::POSE_UNIT_M) - poses).abs();
+    let joint_error = pose_error.reshape([rows, JOINTS, 3]).mean_dim(2).reshape([rows, JOINTS]);
+    let joint_scale = o.clone().narrow(1, Slot::SCALE, JOINTS).clamp(-4.0, 2.0);
+    let pose_mean = joint_error.clone().mean_dim(1) * present.clone();
+    let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * present;
+
+    let activity =
+        (log_softmax(o.narrow(1, Slot::ACTIVITY, ACTIVITIES), 1) * activities).sum().mul_scalar(-per_match);
+    let per_person = |t: Tensor<2>| t.sum().mul_scalar(per_match);
+    let (root, pose) = (per_person(root_mean), per_person(pose_mean));
+    let total = presence.clone().mul_scalar(2.0)
+        + root.clone()
+        + pose.clone().mul_scalar(3.0)
+        + (per_person(root_nll) + per_person(pose_nll)).mul_scalar(0.05)
+        + activity.mul_scalar(0.1);
+    Loss { total, parts: Tensor::cat(vec![presence, root, pose], 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_assignment_is_the_cheapest_of_all() {
+        let costs = [[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, 2.0]];
+        // By hand: slot 1 takes person 0 (2), slot 0 person 1 (1), slot 2 person 2 (2).
+        assert_eq!(best_assignment(3, |s, p| costs[s][p]), [Some(1), Some(0), Some(2)]);
+        assert_eq!(best_assignment(1, |s, p| costs[s][p]), [None, Some(0), None]);
+        assert_eq!(best_assignment(0, |s, p| costs[s][p]), [None; 3]);
+    }
+}

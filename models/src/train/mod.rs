@@ -1,0 +1,423 @@
+//! Training of the pose network on simulated scenes.
+
+mod calibrate;
+mod checkpoint;
+mod config;
+pub(crate) mod loss;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use burn::{
+    grad_clipping::GradientClippingConfig,
+    module::Module,
+    optim::{AdamWConfig, GradientsParams},
+    tensor::Device,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+pub use config::{DataConfig, OptimiserConfig, TrainConfig};
+
+use crate::{
+    data::{self, DataError, Mirror, Place, Sequence},
+    evaluate,
+    input::{FEATURES, FIXED, STEPS},
+    network::{Batch, PoseNetwork},
+    predictor::Predictor,
+    sim::Split,
+    weights::{self, Calibration, MeanPose, ModelCard, SaveError, Shape},
+};
+
+/// Where training is; the callback returns whether to go on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Scenes are being simulated.
+    Data {
+        /// Sequences done.
+        done: usize,
+        /// Sequences wanted.
+        total: usize,
+    },
+    /// A step was made.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// Steps wanted.
+        total: u64,
+        /// Moving average of the loss.
+        loss: f32,
+        /// Moving average of presence cross-entropy, root and pose error (metres, mean over coordinates).
+        parts: [f32; 3],
+    },
+    /// The network was tried on scenes that training does not use.
+    Validation {
+        /// Steps done.
+        step: u64,
+        /// Figures by name, lengths in millimetres.
+        metrics: std::collections::BTreeMap<String, f64>,
+    },
+    /// A checkpoint was written.
+    Checkpoint(PathBuf),
+}
+
+/// Why training ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The configuration cannot be read or makes no sense.
+    #[error("training configuration: {0}")]
+    Config(String),
+    /// A scene cannot be simulated.
+    #[error("simulating the training scenes")]
+    Data(#[from] DataError),
+    /// A file cannot be written or read.
+    #[error("{path}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A checkpoint does not fit.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The weights cannot be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The network's answers cannot be read.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// The loss is no longer a number.
+    #[error("the loss is not finite at step {0}")]
+    Diverged(u64),
+    /// The callback asked to stop; a checkpoint was written.
+    #[error("stopped at step {0}")]
+    Stopped(u64),
+}
+
+/// What a finished training gives.
+#[derive(Debug)]
+pub struct Trained {
+    /// The weights file's bytes.
+    pub weights: Vec<u8>,
+    /// What they say about themselves.
+    pub card: ModelCard,
+}
+
+/// Trains as `config` says. Loss curve (`loss.csv`), checkpoints and the finished `weights.safetensors` go to `folder`; if it
+/// holds a checkpoint of the same configuration, training goes on from there, to the same result as without the
+/// interruption. `commit` goes into the model card.
+///
+/// # Errors
+/// When scenes cannot be simulated, files cannot be written, or the callback asks to stop.
+pub fn run(
+    config: &TrainConfig,
+    folder: &Path,
+    commit: &str,
+    mut progress: impl FnMut(Progress) -> bool + Send,
+) -> Result<Trained, TrainError> {
+    config.check()?;
+    std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
+    let training = generate(config, Split::Train, &mut progress)?;
+    let validation = generate(config, Split::Validation, &mut progress)?;
+
+    let inner = Device::flex();
+    let device = inner.clone().autodiff();
+    device.seed(config.seed);
+    let o = &config.optimiser;
+    let mut network = config.network.init(&device);
+    let mut optimiser = AdamWConfig::new()
+        .with_weight_decay(o.weight_decay)
+        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
+        .init();
+    let mut step = 0;
+    let config_text = config.to_toml();
+    if let Some(found) = checkpoint::read(folder, &config_text)? {
+        step = found;
+        (network, optimiser) = checkpoint::load(folder, network, optimiser)?;
+    }
+    let mut curve = Curve::open(folder, step)?;
+    let mut average: Option<[f32; 4]> = None;
+
+    while step < o.steps {
+        let drawn = draw(&training, config, step);
+        let picture = assemble(&training, &drawn, &device);
+        let persons: Vec<&[data::Person]> = picture.persons.iter().map(Vec::as_slice).collect();
+        let outputs = network.forward(picture.batch);
+        let plain: Vec<f32> = outputs
+            .clone()
+            .inner()
+            .try_into_data()
+            .map_err(|e| TrainError::Device(e.to_string()))?
+            .iter::<f32>()
+            .collect();
+        let assignments = loss::assign(&plain, &persons, &picture.rooms);
+        let loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &device);
+        let read = |t: burn::tensor::Tensor<1>| -> Result<Vec<f32>, TrainError> {
+            Ok(t.inner()
+                .try_into_data()
+                .map_err(|e| TrainError::Device(e.to_string()))?
+                .iter::<f32>()
+                .collect())
+        };
+        let now: Vec<f32> = read(loss.total.clone())?.into_iter().chain(read(loss.parts)?).collect();
+        let &[total, presence, root, pose] = now.as_slice() else { return Err(TrainError::Diverged(step)) };
+        if !total.is_finite() {
+            return Err(TrainError::Diverged(step));
+        }
+        let gradients = GradientsParams::from_grads(loss.total.backward(), &network);
+        network = optimiser.step(config.learning_rate(step), network, gradients);
+        step += 1;
+
+        let now = [total, presence, root, pose];
+        let mean = match average {
+            None => now,
+            Some(a) => std::array::from_fn(|i| a[i] + 0.02 * (now[i] - a[i])),
+        };
+        average = Some(mean);
+        if step % 20 == 0 || step == o.steps {
+            curve.line(step, "train", &mean)?;
+            let [loss, a, b, c] = mean;
+            if !progress(Progress::Step { step, total: o.steps, loss, parts: [a, b, c] }) {
+                checkpoint::write(folder, &config_text, step, &network, &optimiser)?;
+                return Err(TrainError::Stopped(step));
+            }
+        }
+        if step % o.validate_every == 0 && step < o.steps {
+            let card = card(config, &config_text, commit, step, &training);
+            let predictor = Predictor::from_network(network.valid(), card, inner.clone());
+            let metrics =
+                evaluate::summary(&predictor, &validation).map_err(|e| TrainError::Device(e.to_string()))?;
+            curve.metrics(step, &metrics)?;
+            let go_on = progress(Progress::Validation { step, metrics });
+            checkpoint::write(folder, &config_text, step, &network, &optimiser)?;
+            if !progress(Progress::Checkpoint(folder.to_path_buf())) || !go_on {
+                return Err(TrainError::Stopped(step));
+            }
+        }
+    }
+    finish(config, &config_text, commit, step, network.valid(), &training, &validation, folder, &mut progress)
+}
+
+/// Calibrates, measures and writes the finished network.
+#[expect(clippy::too_many_arguments, reason = "the tail of `run`, called once")]
+fn finish(
+    config: &TrainConfig,
+    config_text: &str,
+    commit: &str,
+    step: u64,
+    network: PoseNetwork,
+    training: &[Sequence],
+    validation: &[Sequence],
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Trained, TrainError> {
+    let device = Device::flex();
+    let mut card = card(config, config_text, commit, step, training);
+    let predictor = Predictor::from_network(network.clone(), card.clone(), device.clone());
+    card.calibration =
+        calibrate::fit(&predictor, validation).map_err(|e| TrainError::Device(e.to_string()))?;
+    let predictor = Predictor::from_network(network.clone(), card.clone(), device);
+    card.metrics =
+        evaluate::summary(&predictor, validation).map_err(|e| TrainError::Device(e.to_string()))?;
+    progress(Progress::Validation { step, metrics: card.metrics.clone() });
+    let bytes = weights::to_bytes(&network, &card)?;
+    let path = folder.join("weights.safetensors");
+    std::fs::write(&path, &bytes).map_err(|e| io(&path, e))?;
+    Ok(Trained { weights: bytes, card })
+}
+
+/// Simulates all sequences of a split, in parallel.
+fn generate(
+    config: &TrainConfig,
+    split: Split,
+    progress: &mut (dyn FnMut(Progress) -> bool + Send),
+) -> Result<Vec<Sequence>, TrainError> {
+    let jobs = config.data.jobs(split);
+    let (send, receive) = std::sync::mpsc::channel();
+    let total = jobs.len();
+    std::thread::scope(|scope| {
+        let work = scope.spawn(move || {
+            jobs.par_iter()
+                .map(|job| {
+                    let sequence = data::simulate(job);
+                    // Nobody listens any more once the callback asked to stop.
+                    let _ = send.send(());
+                    sequence
+                })
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let mut going = true;
+        for done in 1..=total {
+            if receive.recv().is_err() {
+                break;
+            }
+            going &= progress(Progress::Data { done, total });
+        }
+        let sequences = work.join().unwrap_or_else(|_| Err(DataError::Panicked))?;
+        if going { Ok(sequences) } else { Err(TrainError::Stopped(0)) }
+    })
+}
+
+/// One training window: which sequence, which end, seen in which mirror.
+type Drawn = (usize, usize, Mirror, u8);
+
+/// The windows of a step; the same step of the same configuration draws the same.
+fn draw(training: &[Sequence], config: &TrainConfig, step: u64) -> Vec<Drawn> {
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    (0..config.optimiser.batch)
+        .map(|_| {
+            let index = rng.random_range(0..training.len());
+            let sequence = &training[index];
+            let ends = sequence.ends();
+            let end = rng.random_range(ends);
+            // A mirrored room is another room that is just as possible; the demo room is only what it is.
+            let mirror = if sequence.place == Place::Random {
+                Mirror { x: rng.random_bool(0.5), y: rng.random_bool(0.5), swap: rng.random_bool(0.5) }
+            } else {
+                Mirror::default()
+            };
+            let links = sequence.links.len();
+            let lost = if links > 1 && rng.random_bool(config.data.lose_link) {
+                1 << rng.random_range(0..links)
+            } else {
+                0u8
+            };
+            (index, end, mirror, lost)
+        })
+        .collect()
+}
+
+struct Picture {
+    batch: Batch,
+    persons: Vec<Vec<data::Person>>,
+    rooms: Vec<[f32; 3]>,
+}
+
+fn assemble(training: &[Sequence], drawn: &[Drawn], device: &Device) -> Picture {
+    let kept =
+        |s: &Sequence, lost: u8| (0..s.links.len()).filter(move |l| lost >> l & 1 == 0).collect::<Vec<_>>();
+    let links: Vec<usize> = drawn.iter().map(|(s, _, _, lost)| kept(&training[*s], *lost).len()).collect();
+    let total: usize = links.iter().sum();
+    let mut features = Vec::with_capacity(total * STEPS * FEATURES);
+    let mut fixed = Vec::with_capacity(total * FIXED);
+    let (mut persons, mut rooms) = (Vec::new(), Vec::new());
+    for (s, end, mirror, lost) in drawn {
+        let sequence = &training[*s];
+        for link in kept(sequence, *lost) {
+            sequence.features(link, *end, &mut features);
+            fixed.extend(sequence.fixed(link, *mirror));
+        }
+        persons.push(sequence.persons(*end, *mirror));
+        rooms.push(mirror.room(sequence.room_m));
+    }
+    Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, rooms }
+}
+
+fn card(
+    config: &TrainConfig,
+    config_text: &str,
+    commit: &str,
+    steps: u64,
+    training: &[Sequence],
+) -> ModelCard {
+    ModelCard {
+        format: weights::FORMAT,
+        name: config.name.clone(),
+        version: config.version.clone(),
+        shape: Shape::CURRENT,
+        network: config.network,
+        data: config.data.describe(),
+        config: config_text.to_owned(),
+        commit: commit.to_owned(),
+        steps,
+        windows: training.iter().map(|s| s.ends().len() as u64).sum(),
+        mean_pose: mean_pose(training),
+        calibration: Calibration::default(),
+        metrics: Default::default(),
+    }
+}
+
+/// Mean position and mean pose over the training scenes.
+fn mean_pose(training: &[Sequence]) -> MeanPose {
+    let mut mean = MeanPose::default();
+    let mut count = 0.0f64;
+    let (mut root, mut pose) = ([0.0f64; 3], [[0.0f64; 3]; 17]);
+    for sequence in training {
+        for end in sequence.ends().step_by(10) {
+            for person in sequence.persons(end, Mirror::default()) {
+                let r = evaluate::metrics::root(&person.keypoints_m);
+                let centre = [0.5 * sequence.room_m[0], 0.5 * sequence.room_m[1], 0.0];
+                count += 1.0;
+                for i in 0..3 {
+                    root[i] += f64::from(r[i] - centre[i]);
+                    for (sum, p) in pose.iter_mut().zip(&person.keypoints_m) {
+                        sum[i] += f64::from(p[i] - r[i]);
+                    }
+                }
+            }
+        }
+    }
+    if count > 0.0 {
+        mean.root_m = root.map(|v| (v / count) as f32);
+        mean.pose_m = pose.map(|p| p.map(|v| (v / count) as f32));
+    }
+    mean
+}
+
+/// The loss curve: `step,kind,name,value` lines.
+struct Curve {
+    file: std::fs::File,
+    path: PathBuf,
+}
+
+impl Curve {
+    fn open(folder: &Path, step: u64) -> Result<Self, TrainError> {
+        let path = folder.join("loss.csv");
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(step > 0)
+            .truncate(step == 0)
+            .write(true)
+            .open(&path)
+            .map_err(|e| io(&path, e))?;
+        let mut curve = Self { file, path };
+        if step == 0 {
+            curve.write("step,kind,name,value\n")?;
+        }
+        Ok(curve)
+    }
+
+    fn line(&mut self, step: u64, kind: &str, values: &[f32; 4]) -> Result<(), TrainError> {
+        let names = ["loss", "presence", "root_m", "pose_m"];
+        let text: String =
+            names.iter().zip(values).map(|(n, v)| format!("{step},{kind},{n},{v:.5}\n")).collect();
+        self.write(&text)
+    }
+
+    fn metrics(
+        &mut self,
+        step: u64,
+        metrics: &std::collections::BTreeMap<String, f64>,
+    ) -> Result<(), TrainError> {
+        let text: String = metrics.iter().map(|(n, v)| format!("{step},validation,{n},{v:.3}\n")).collect();
+        self.write(&text)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), TrainError> {
+        self.file.write_all(text.as_bytes()).map_err(|e| io(&self.path, e))
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> TrainError {
+    TrainError::Io { path: path.display().to_string(), source }
+}

@@ -1,0 +1,296 @@
+//! Weights on disk: a safetensors file with a model card and a checksum in its metadata.
+
+use std::{collections::BTreeMap, path::Path};
+
+use burn::{
+    store::{ModuleSnapshot, SafetensorsStore},
+    tensor::Device,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    input,
+    network::{ACTIVITIES, JOINTS, NetworkConfig, PoseNetwork, SLOTS},
+};
+
+/// The weights that ship with the program.
+pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/first.safetensors");
+
+/// Version of the network's structure and of its input; weights of another version are refused.
+pub const FORMAT: u32 = 1;
+
+/// What a weights file says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// [`FORMAT`] at the time of writing.
+    pub format: u32,
+    /// Name of the model.
+    pub name: String,
+    /// Version of the model.
+    pub version: String,
+    /// Shape of the input and of the answer.
+    pub shape: Shape,
+    /// Widths of the layers.
+    pub network: NetworkConfig,
+    /// On what it was trained, in a sentence.
+    pub data: String,
+    /// The training configuration, as TOML.
+    pub config: String,
+    /// Commit of the repository that trained it, or `unknown`.
+    pub commit: String,
+    /// Training steps made.
+    pub steps: u64,
+    /// Distinct training windows.
+    pub windows: u64,
+    /// The mean pose that every evaluation is set beside.
+    pub mean_pose: MeanPose,
+    /// Turns outputs into probabilities.
+    pub calibration: Calibration,
+    /// Figures on the validation scenes at the end of training.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// Shape of input and answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Steps of a window.
+    pub steps: usize,
+    /// Steps per second.
+    pub rate_hz: f32,
+    /// Numbers per link and step.
+    pub features: usize,
+    /// Numbers per link that do not change with time.
+    pub fixed: usize,
+    /// Persons at most.
+    pub slots: usize,
+    /// Keypoints of a person.
+    pub joints: usize,
+    /// Activities told apart.
+    pub activities: usize,
+}
+
+impl Shape {
+    /// The shape that this program uses.
+    pub const CURRENT: Self = Self {
+        steps: input::STEPS,
+        rate_hz: input::RATE_HZ,
+        features: input::FEATURES,
+        fixed: input::FIXED,
+        slots: SLOTS,
+        joints: JOINTS,
+        activities: ACTIVITIES,
+    };
+}
+
+/// The predictor that always answers the same: mean position and mean pose of the training scenes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MeanPose {
+    /// Mean root from the middle of the room's floor, metres.
+    pub root_m: [f32; 3],
+    /// Mean joints relative to the root, metres.
+    pub pose_m: [[f32; 3]; JOINTS],
+}
+
+/// Probabilities fitted on validation scenes: `1 / (1 + exp(-(slope · x + offset)))`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// For presence, x is the slot's log odds.
+    pub presence: Logistic,
+    /// For a keypoint, x is the negative natural logarithm of its predicted scale (root and pose together) in metres; the
+    /// probability is that its position is right within `within_m`.
+    pub keypoint: Logistic,
+    /// Metres, see `keypoint`.
+    pub within_m: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self {
+            presence: Logistic { slope: 1.0, offset: 0.0 },
+            keypoint: Logistic { slope: 1.0, offset: -1.0 },
+            within_m: 0.3,
+        }
+    }
+}
+
+/// A logistic curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logistic {
+    /// Steepness.
+    pub slope: f32,
+    /// Value at 0.
+    pub offset: f32,
+}
+
+impl Logistic {
+    /// The probability, 0..1.
+    pub fn probability(&self, x: f32) -> f32 {
+        1.0 / (1.0 + (-(self.slope * x + self.offset)).exp())
+    }
+}
+
+/// Why weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read weights {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bytes are no safetensors file.
+    #[error("not a safetensors file: {0}")]
+    Malformed(String),
+    /// A safetensors file of something else.
+    #[error("the weights carry no model card of this program")]
+    NoCard,
+    /// Another version of the network.
+    #[error("weights of format {found}, this program reads format {FORMAT}")]
+    Format {
+        /// The file's format.
+        found: u64,
+    },
+    /// Another shape of input or answer.
+    #[error("weights for input and answer of {found:?}, this program uses {expected:?}")]
+    Shape {
+        /// In the file.
+        found: Box<Shape>,
+        /// Here.
+        expected: Box<Shape>,
+    },
+    /// The tensors were changed or damaged.
+    #[error("the tensors' checksum is {found:08x}, the model card says {stated}")]
+    Checksum {
+        /// Of the tensors.
+        found: u32,
+        /// In the card.
+        stated: String,
+    },
+    /// The tensors do not fit the network.
+    #[error("the tensors do not fit the network: {0}")]
+    Tensors(String),
+    /// No usable device.
+    #[error("device {asked}: {reason}")]
+    Device {
+        /// What was asked for.
+        asked: String,
+        /// Why it cannot be had.
+        reason: String,
+    },
+}
+
+/// Why weights cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the weights: {0}")]
+pub struct SaveError(pub(crate) String);
+
+const CARD: &str = "invispose_card";
+const CHECKSUM: &str = "invispose_crc32";
+/// A header longer than this is not believed.
+const MAX_HEADER: usize = 1 << 20;
+/// Networks wider than this are not believed.
+const MAX_WIDTH: usize = 1 << 13;
+
+/// The weights as a safetensors file.
+///
+/// # Errors
+/// When a tensor cannot be read back from its device.
+pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, SaveError> {
+    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
+    network.save_into(&mut store).map_err(|e| SaveError(e.to_string()))?;
+    let plain = store.get_bytes().map_err(|e| SaveError(e.to_string()))?;
+    let (mut header, tensors) = split(&plain).map_err(|e| SaveError(e.to_string()))?;
+    let card = serde_json::to_string(card).map_err(|e| SaveError(e.to_string()))?;
+    header.insert(
+        "__metadata__".into(),
+        serde_json::json!({ CARD: card, CHECKSUM: format!("{:08x}", crc32fast::hash(tensors)) }),
+    );
+    let mut header = serde_json::to_vec(&header).map_err(|e| SaveError(e.to_string()))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut out = (header.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(&header);
+    out.extend_from_slice(tensors);
+    Ok(out)
+}
+
+/// The network and its card from a safetensors file's bytes.
+///
+/// # Errors
+/// When the bytes are damaged, or of another program, version or shape.
+pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCard), LoadError> {
+    let card = read_card(bytes)?;
+    let c = &card.network;
+    if [c.patch, c.span, c.fixed, c.link, c.trunk].iter().any(|&w| w == 0 || w > MAX_WIDTH) {
+        return Err(LoadError::Tensors(format!("widths {c:?}")));
+    }
+    let mut network = card.network.init(device);
+    // Partial loading, so that the report below names everything that is wrong at once.
+    let mut store = SafetensorsStore::from_bytes(Some(bytes.to_vec())).allow_partial(true).validate(false);
+    let report = network.load_from(&mut store).map_err(|e| LoadError::Tensors(e.to_string()))?;
+    if !report.errors.is_empty() || !report.missing.is_empty() || !report.unused.is_empty() {
+        return Err(LoadError::Tensors(format!(
+            "errors {:?}, missing {:?}, unknown {:?}",
+            report.errors, report.missing, report.unused
+        )));
+    }
+    Ok((network, card))
+}
+
+/// The network and its card from a file.
+///
+/// # Errors
+/// As [`from_bytes`], or when the file cannot be read.
+pub fn from_file(path: &Path, device: &Device) -> Result<(PoseNetwork, ModelCard), LoadError> {
+    from_bytes(&read_file(path)?, device)
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|source| LoadError::Read { path: path.display().to_string(), source })
+}
+
+/// The card of a safetensors file, after its checksum, version and shape were found right.
+///
+/// # Errors
+/// As [`from_bytes`], short of looking at the tensors.
+pub fn read_card(bytes: &[u8]) -> Result<ModelCard, LoadError> {
+    let (header, tensors) = split(bytes)?;
+    let text = |key: &str| header.get("__metadata__").and_then(|m| m.get(key)).and_then(|v| v.as_str());
+    let (Some(card), Some(stated)) = (text(CARD), text(CHECKSUM)) else { return Err(LoadError::NoCard) };
+    let found = crc32fast::hash(tensors);
+    if format!("{found:08x}") != stated {
+        return Err(LoadError::Checksum { found, stated: stated.to_owned() });
+    }
+    let value: serde_json::Value =
+        serde_json::from_str(card).map_err(|e| LoadError::Malformed(e.to_string()))?;
+    // The version decides whether the rest of the card can be understood at all.
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(f) if f == u64::from(FORMAT) => {}
+        Some(found) => return Err(LoadError::Format { found }),
+        None => return Err(LoadError::NoCard),
+    }
+    let card: ModelCard = serde_json::from_value(value).map_err(|e| LoadError::Malformed(e.to_string()))?;
+    if card.shape != Shape::CURRENT {
+        return Err(LoadError::Shape { found: Box::new(card.shape), expected: Box::new(Shape::CURRENT) });
+    }
+    Ok(card)
+}
+
+type Header = serde_json::Map<String, serde_json::Value>;
+
+/// Header and tensor bytes: 8 bytes little-endian header length, JSON header, tensors
+/// (<https://github.com/huggingface/safetensors#format>).
+fn split(bytes: &[u8]) -> Result<(Header, &[u8]), LoadError> {
+    let malformed = |why: &str| LoadError::Malformed(why.to_owned());
+    let (length, rest) =
+        bytes.split_first_chunk::<8>().ok_or_else(|| malformed("shorter than its header"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| malformed("header too long"))?;
+    if length > MAX_HEADER {
+        return Err(malformed("header too long"));
+    }
+    let (header, tensors) =
+        rest.split_at_checked(length).ok_or_else(|| malformed("cut off within the header"))?;
+    let header = serde_json::from_slice(header).map_err(|e| malformed(&e.to_string()))?;
+    Ok((header, tensors))
+}
