@@ -204,6 +204,8 @@ impl Drop for Writer {
         {
             tracing::error!(error = %e, "the last block of a recording was lost");
         }
+        // Closing the file is not enough: a child that is being spawned holds a copy of it for a moment.
+        let _ = self.file.unlock();
     }
 }
 

@@ -107,7 +107,7 @@ impl RingWriter {
 
 impl Drop for RingWriter {
     fn drop(&mut self) {
-        // Readers made by `reader` keep the mapping, not the lock.
+        // Closing the file is not enough: a child that is being spawned holds a copy of it for a moment.
         let _ = self.file.unlock();
     }
 }
