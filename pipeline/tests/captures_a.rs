@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use invispose_pipeline::capture::{Format, Item, Reject, atheros, intel5300};
+use invispose_pipeline::capture::{Format, Item, Reject, atheros, feitcsi, intel5300, picoscenes};
 use invispose_pipeline::{Complex32, CsiFrame};
 use serde_json::Value;
 
-const FORMATS: [&Format; 2] = [&intel5300::FORMAT, &atheros::FORMAT];
+const FORMATS: [&Format; 4] = [&intel5300::FORMAT, &atheros::FORMAT, &feitcsi::FORMAT, &picoscenes::FORMAT];
 
 fn captures() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures");
@@ -232,4 +232,160 @@ fn atheros_big_endian_without_mark() {
     };
     assert!((atheros::FORMAT.sniff)(&data[1..]));
     assert_eq!(frames(decode_all(&atheros::FORMAT, &data[1..])).0, marked);
+}
+
+fn check_feitcsi(name: &str) {
+    let Some(Capture { data, reference, frames }) = load(&feitcsi::FORMAT, name) else { return };
+    let tool = &reference["CSIKit"];
+    assert_eq!(frames.len() as u64, tool["frames"]);
+    let expected: std::collections::BTreeMap<String, u64> =
+        serde_json::from_value(tool["frame_shapes"].clone()).unwrap();
+    assert_eq!(shapes(&frames), expected);
+    // The tool counts in ticks of 3.125 ns, the card's other clock in microseconds.
+    assert_times(&frames, tool, 3e-6);
+    let first = &frames[0];
+    assert_values(row(first, 0, 0), &tool["csi_f0_first4"], 0.0);
+    assert_close(magnitude_sum(&first.csi), &tool["abs_sum_f0"], 1e-9);
+    assert_eq!(first.bandwidth_mhz.unwrap().to_string(), tool["bandwidth"].as_str().unwrap());
+    assert!(frames.iter().all(|frame| frame.subcarrier_index.is_some()));
+
+    let record = feitcsi::Record::parse(&data).unwrap();
+    let header = record.header;
+    assert_eq!(header.host_time_us, None);
+    assert_eq!(serde_json::json!(header.source_mac), tool["source_mac"]);
+    assert_eq!(u64::from(header.ftm_clock), tool["ftm_clock"]);
+    assert_eq!(u64::from(header.mu_clock), tool["mu_clock"]);
+    assert_eq!(u64::from(header.rssi_1), tool["rssi_1"]);
+    assert_eq!(u64::from(header.rssi_2), tool["rssi_2"]);
+    assert_eq!(u64::from(header.num_rx), tool["num_rx"]);
+    assert_eq!(u64::from(header.num_tx), tool["num_tx"]);
+    assert_eq!(u64::from(header.num_subcarriers), tool["num_subcarriers"]);
+    assert_eq!(u64::from(header.mcs()), tool["mcs"]);
+    let modulation = format!("{:?}", header.modulation().unwrap()).to_uppercase();
+    assert_eq!(modulation, tool["rate_format"].as_str().unwrap());
+    assert_eq!(first.link.as_str(), "00:16:ea:12:34:56");
+    // Two chains at -47 and -46 dBm are -43.5 dBm together.
+    let total = -f64::from(header.rssi_1.min(header.rssi_2));
+    let rssi = f64::from(first.rssi_dbm.unwrap());
+    assert!((total..=total + 3.02).contains(&rssi), "{rssi}");
+}
+
+#[test]
+fn feitcsi_every_modulation_and_bandwidth() {
+    let names = [
+        "HESU160_5500",
+        "HESU20_5500",
+        "HESU80_5500",
+        "HT20_2452",
+        "HT40_2452",
+        "VHT160_5500",
+        "VHT20_5500",
+        "VHT40_5500",
+        "VHT80_5500",
+    ];
+    for name in names {
+        check_feitcsi(&format!("feitcsi/{name}.csi"));
+    }
+}
+
+/// Pilots of HT and VHT at 20 MHz.
+const PILOTS_HT20: [i16; 4] = [-21, -7, 7, 21];
+
+fn check_picoscenes(name: &str, chip: &str) {
+    let Some(Capture { data, reference, frames }) = load(&picoscenes::FORMAT, name) else { return };
+    let tool = &reference["csiread"];
+    assert_eq!(frames.len() as u64, tool["frames"]);
+    if let Some(expected) = reference["CSIKit"]["frame_shapes"].as_object() {
+        // CSIKit calls the axes of the QCA9300 the other way round.
+        let swapped = chip == "QCA9300";
+        for (shape, count) in expected {
+            let axes: Vec<u16> = serde_json::from_str(shape).unwrap();
+            let (rx, tx) = if swapped { (axes[2], axes[1]) } else { (axes[1], axes[2]) };
+            assert_eq!(shapes(&frames)[&format!("[{}, {rx}, {tx}]", axes[0])], *count);
+        }
+    }
+    let first = &frames[0];
+    assert_values(row(first, 0, 0), &tool["csi_f0_sc0_3_rx0_tx0"], 1e-7);
+
+    let length = u32::from_le_bytes(data[..4].try_into().unwrap()) as usize + 4;
+    let record = picoscenes::Record::parse(&data[..length]).unwrap();
+    let info = &tool["csi_info_f0"];
+    assert_eq!(record.csi.packet_format, info["PacketFormat"].as_i64().unwrap() as i8);
+    assert_eq!(u64::from(record.csi.cbw), info["CBW"]);
+    assert_eq!(record.csi.carrier_freq, info["CarrierFreq"]);
+    assert_eq!(record.csi.sampling_rate, info["SamplingRate"]);
+    assert_eq!(u64::from(record.csi.subcarrier_bandwidth), info["SubcarrierBandwidth"]);
+    assert_eq!(u64::from(record.csi.num_tones), info["NumTones"]);
+    assert_eq!(u64::from(record.csi.num_tx), info["NumTx"]);
+    assert_eq!(u64::from(record.csi.num_rx), info["NumRx"]);
+    assert_eq!(
+        u64::from(record.csi.layout.tx),
+        info["NumTx"].as_u64().unwrap() + info["NumESS"].as_u64().unwrap()
+    );
+    assert_eq!(u64::from(record.csi.num_csi), info["NumCSI"]);
+    assert_eq!(u64::from(record.csi.ant_sel), info["ANTSEL"]);
+    let basic = &tool["rxsbasic_f0"];
+    assert_eq!(u64::from(record.basic.device_type), basic["DeviceType"]);
+    assert_eq!(record.basic.timestamp, basic["Timestamp"]);
+    assert_eq!(i64::from(record.basic.center_freq), basic["CenterFreq"]);
+    assert_eq!(i64::from(record.basic.control_freq), basic["ControlFreq"]);
+    assert_eq!(u64::from(record.basic.cbw), basic["CBW"]);
+    assert_eq!(u64::from(record.basic.packet_format), basic["PacketFormat"]);
+    assert_eq!(u64::from(record.basic.packet_cbw), basic["PacketCBW"]);
+    assert_eq!(u64::from(record.basic.guard_interval), basic["GI"]);
+    assert_eq!(u64::from(record.basic.mcs), basic["MCS"]);
+    assert_eq!(u64::from(record.basic.num_sts), basic["NumSTS"]);
+    assert_eq!(u64::from(record.basic.num_ess), basic["NumESS"]);
+    assert_eq!(u64::from(record.basic.num_rx), basic["NumRx"]);
+    assert_eq!(i64::from(record.basic.noise_floor), basic["NoiseFloor"]);
+    assert_eq!(i64::from(record.basic.rssi), basic["RSSI"]);
+    for (i, rssi) in record.basic.rssi_chains.into_iter().enumerate() {
+        assert_eq!(i64::from(rssi), basic[format!("RSSI{}", i + 1)]);
+    }
+    let mac: Vec<String> =
+        tool["addr2_f0"].as_array().unwrap().iter().map(|b| format!("{:02x}", b.as_u64().unwrap())).collect();
+    assert_eq!(first.link.as_str(), mac.join(":"));
+    assert_eq!(first.center_mhz.map(|mhz| (f64::from(mhz) * 1e6) as u64), info["CarrierFreq"].as_u64());
+
+    // csiread leaves out the pilots of AX200, CSIKit does not.
+    let index = first.subcarrier_index.clone().unwrap();
+    let without_pilots = chip == "Intel AX200";
+    let kept: Vec<usize> =
+        (0..index.len()).filter(|&i| !(without_pilots && PILOTS_HT20.contains(&index[i]))).collect();
+    for (&i, expected) in kept.iter().zip(tool["subcarrier_index_f0"].as_array().unwrap()) {
+        assert_eq!(i64::from(index[i]), *expected);
+    }
+    let tones = usize::from(first.layout.subcarriers);
+    let values: Vec<Complex32> =
+        (0..first.csi.len()).filter(|i| kept.contains(&(i % tones))).map(|i| first.csi[i]).collect();
+    assert_close(magnitude_sum(&values), &tool["abs_sum_f0"], 1e-6);
+    if without_pilots {
+        assert_close(magnitude_sum(&first.csi), &reference["CSIKit"]["abs_sum_f0"], 1e-6);
+    }
+    if reference["CSIKit"]["timestamps"].is_array() {
+        assert_times(&frames, &reference["CSIKit"], 1e-6);
+    }
+    let mut decoder = (picoscenes::FORMAT.decoder)();
+    decoder.next(&data).unwrap().unwrap();
+    assert_eq!(decoder.chip(), Some(chip));
+}
+
+#[test]
+fn picoscenes_ax200() {
+    check_picoscenes("picoscenes/ax200_example.csi", "Intel AX200");
+}
+
+#[test]
+fn picoscenes_iwl5300() {
+    check_picoscenes("picoscenes/rx_by_iwl5300.csi", "Intel IWL5300");
+}
+
+#[test]
+fn picoscenes_qca9300() {
+    check_picoscenes("picoscenes/rx_by_qca9300.csi", "QCA9300");
+}
+
+#[test]
+fn picoscenes_usrp() {
+    check_picoscenes("picoscenes/rx_by_usrpN210.csi", "USRP SDR");
 }

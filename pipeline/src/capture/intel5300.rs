@@ -16,5 +16,5 @@ mod decode;
 mod record;
 
 pub use decode::FORMAT;
-pub(crate) use record::unpack;
 pub use record::{EncodeError, Record, SUBCARRIERS, encode};
+pub(crate) use record::{subcarrier_index, unpack};

@@ -1,13 +1,38 @@
-//! Capture: bytes in, [`CsiFrame`]s out.
+//! Capture: bytes in, [`CsiFrame`](crate::CsiFrame)s out.
 //!
 //! One module a format. A decoder walks over the bytes of a whole (memory-mapped) capture and yields records one at a time:
 //! nothing is read ahead, so memory stays bounded whatever the file's size. [`open`] chooses the decoder by the content.
 
+pub mod adr018;
+pub mod adr018_jsonl;
 pub mod atheros;
 pub mod bytes;
 mod clock;
 mod decoder;
+mod encode;
+pub mod esp32_csv;
+pub mod feitcsi;
+pub mod inspect;
 pub mod intel5300;
+mod links;
+pub mod nexmon;
+pub mod picoscenes;
+mod reader;
 pub mod tones;
+pub mod udp;
 
 pub use decoder::{Decoder, Format, Item, Reject};
+pub use encode::EncodeError;
+pub use reader::{CaptureReader, OpenError, open, open_bytes, sniff};
+
+/// Every format that [`open`] knows. No two recognise the same bytes, so the order does not matter.
+pub static FORMATS: &[&Format] = &[
+    &adr018_jsonl::FORMAT,
+    &atheros::FORMAT,
+    &esp32_csv::FORMAT,
+    &feitcsi::FORMAT,
+    &intel5300::FORMAT,
+    &nexmon::FORMAT,
+    &nexmon::FORMAT_NG,
+    &picoscenes::FORMAT,
+];
