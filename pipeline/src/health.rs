@@ -28,7 +28,7 @@ impl Counter {
     }
 }
 
-/// One source's account: `received = accepted + Σ rejected + dropped`.
+/// One source's account: `received = accepted + siblings + Σ rejected + dropped`.
 #[derive(Debug)]
 pub struct SourceStats {
     /// The URI that asked for it.
@@ -39,6 +39,8 @@ pub struct SourceStats {
     pub received: Counter,
     /// Frames that entered the pipeline.
     pub accepted: Counter,
+    /// Well-formed datagrams of the same nodes that hold no CSI.
+    pub siblings: Counter,
     /// Frames given up because the pipeline was full (live sources only).
     pub dropped: Counter,
     /// When the last frame was accepted, nanoseconds since the Unix epoch; 0 before the first.
@@ -56,6 +58,7 @@ impl SourceStats {
             kind,
             received: Counter::default(),
             accepted: Counter::default(),
+            siblings: Counter::default(),
             dropped: Counter::default(),
             last_ns: Counter::default(),
             running: Counter::default(),
@@ -115,6 +118,8 @@ pub struct SourceSnapshot {
     pub accepted: u64,
     /// Rejected records by reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Well-formed datagrams of the same nodes that hold no CSI.
+    pub siblings: u64,
     /// Frames given up because the pipeline was full.
     pub dropped: u64,
     /// When the last frame was accepted, nanoseconds since the Unix epoch.
@@ -184,6 +189,7 @@ impl Health {
                 received: s.received.get(),
                 accepted: s.accepted.get(),
                 rejected: s.rejected(),
+                siblings: s.siblings.get(),
                 dropped: s.dropped.get(),
                 last_ns: Some(s.last_ns.get()).filter(|&n| n > 0),
                 running: s.running.get() > 0,
