@@ -477,6 +477,7 @@ proptest! {
 // Faults.
 
 const RECORDER: &str = "INVISPOSE_TEST_RECORDER";
+const BLOCK_BYTES: &str = "INVISPOSE_TEST_BLOCK_BYTES";
 
 /// The process that `an_acknowledged_block_survives_a_kill` kills; alone it does nothing.
 #[test]
@@ -484,14 +485,12 @@ fn child_recorder() {
     let Some(path) = std::env::var_os(RECORDER) else { return };
     let path = PathBuf::from(path);
     let first = Reader::open(&path).unwrap().frame_count() as u32;
-    let config = WriterConfig { block_bytes: 3000, ..WriterConfig::default() };
+    let block_bytes = std::env::var(BLOCK_BYTES).unwrap().parse().unwrap();
+    let config = WriterConfig { block_bytes, ..WriterConfig::default() };
     let mut writer = Writer::append(&path).unwrap().with_config(config);
     let mut told = 0;
     for n in first.. {
         write(&mut writer, &frame(n)).unwrap();
-        if n % 37 == 0 {
-            writer.flush().unwrap();
-        }
         if writer.acknowledged() > told {
             told = writer.acknowledged();
             println!("\nack {}", u64::from(first) + told);
@@ -501,29 +500,39 @@ fn child_recorder() {
 
 #[test]
 fn an_acknowledged_block_survives_a_kill() {
-    let (_dir, path) = scratch();
-    record(&path, &[], false);
     let mut numbers = Numbers(3);
     let mut torn = 0;
-    for round in 0..40 {
-        let mut process = child("child_recorder", RECORDER, &path).spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut acks = lines.filter_map(|line| line.strip_prefix("ack ").map(|n| n.parse::<u32>().unwrap()));
-        let acknowledged = acks.nth(numbers.below(12) as usize).unwrap();
-        // A moment that is different each time, within the next write.
-        for _ in 0..numbers.below(20_000) {
-            std::hint::spin_loop();
+    // Small blocks for many acknowledgements, large ones because a kill can cut their write in two.
+    for (block_bytes, recordings, kills) in [("3000", 4, 8), ("1500000", 4, 5)] {
+        for _ in 0..recordings {
+            let (_dir, path) = scratch();
+            record(&path, &[], false);
+            for _ in 0..kills {
+                torn += usize::from(kill_while_recording(&path, block_bytes, &mut numbers));
+            }
         }
-        process.kill().unwrap();
-        process.wait().unwrap();
-
-        let reader = Reader::open(&path).unwrap();
-        torn += usize::from(reader.torn_bytes() > 0);
-        let all: Vec<_> = reader.frames().map(Result::unwrap).collect();
-        assert!(all.len() >= acknowledged as usize, "round {round}: {} of {acknowledged}", all.len());
-        assert_eq!(all, frames(0..all.len() as u32));
     }
-    println!("{torn} of 40 kills left a torn tail");
+    println!("{torn} of 52 kills left a torn tail");
+}
+
+/// Kills a recording process at some moment after some acknowledgement. Returns whether that left a torn tail.
+fn kill_while_recording(path: &Path, block_bytes: &str, numbers: &mut Numbers) -> bool {
+    let mut process = child("child_recorder", RECORDER, path).env(BLOCK_BYTES, block_bytes).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut acks = lines.filter_map(|line| line.strip_prefix("ack ").map(|n| n.parse::<u32>().unwrap()));
+    let acknowledged = acks.nth(numbers.below(3) as usize).unwrap();
+    // Another moment each time: within the encoding, the writing or the waiting for the disk.
+    for _ in 0..numbers.below(1 << 18) {
+        std::hint::spin_loop();
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+
+    let reader = Reader::open(path).unwrap();
+    let all: Vec<_> = reader.frames().map(Result::unwrap).collect();
+    assert!(all.len() >= acknowledged as usize, "{} of {acknowledged} are there", all.len());
+    assert!(all == frames(0..all.len() as u32), "other frames than were written");
+    reader.torn_bytes() > 0
 }
 
 /// Writes until the disk is full and checks what is left.
