@@ -2,36 +2,14 @@
 
 use invispose_kernels::{Complex32, Layout};
 
-use super::body::{Blocker, Figure, SEGMENTS, Segment};
+use super::body::{Blocker, Figure, Segment};
 use super::config::SceneConfig;
-use super::geom::{Frame, Vec3};
+use super::geom::Vec3;
 use super::phasor::{LANES, Lanes, Tones};
 use super::radio::{Node, Radio};
-use super::room::Room;
+use super::scatterers::{Antenna, Legs, add_scattered};
 use super::shadow;
-use super::statics::{StaticPath, mirror, static_paths};
-
-/// An antenna and its six mirror images in the room's surfaces: lane 0 the antenna, lanes 1 to 6 the images, the last
-/// lane unused.
-#[derive(Clone, Debug)]
-struct Antenna {
-    at: [Vec3; LANES],
-    gain: [f32; LANES],
-}
-
-impl Antenna {
-    fn new(room: &Room, carrier_hz: f64, at: Vec3) -> Self {
-        let mut a = Self { at: [at; LANES], gain: [0.0; LANES] };
-        a.gain[0] = 1.0;
-        for i in 0..6 {
-            a.at[i + 1] = mirror(room, i, at);
-            // The angle of a body's bounce varies from limb to limb: 45° stands for all of them.
-            let g = room.surfaces[i].reflection(carrier_hz, std::f32::consts::FRAC_1_SQRT_2, i >= 4);
-            a.gain[i + 1] = g.norm().copysign(g.re);
-        }
-        a
-    }
-}
+use super::statics::{StaticPath, static_paths};
 
 #[derive(Clone, Debug)]
 struct Station {
@@ -59,77 +37,6 @@ struct Fixed {
     phasors: Vec<Complex32>,
     /// `[pair][subcarrier]`: the sum over the paths.
     sum: Vec<Complex32>,
-}
-
-/// Legs between one antenna (and its images) and one segment, in the segment's frame.
-#[derive(Clone, Copy)]
-struct Legs {
-    x: [f32; LANES],
-    y: [f32; LANES],
-    z: [f32; LANES],
-    metres: [f32; LANES],
-    /// Gain over distance.
-    gain: [f32; LANES],
-}
-
-impl Legs {
-    const NONE: Self =
-        Self { x: [0.0; LANES], y: [0.0; LANES], z: [0.0; LANES], metres: [0.0; LANES], gain: [0.0; LANES] };
-
-    #[inline(always)]
-    fn between(segment: &Segment, antenna: &Antenna, visible: f32) -> Self {
-        let mut legs = Self::NONE;
-        let Frame { x, y, z } = segment.frame;
-        for l in 0..LANES {
-            let way = antenna.at[l] - segment.center;
-            // Nearer than this the antenna would be inside the body.
-            let metres = way.norm().max(0.25);
-            let inv = 1.0 / metres;
-            legs.x[l] = way.dot(x) * inv;
-            legs.y[l] = way.dot(y) * inv;
-            legs.z[l] = way.dot(z) * inv;
-            legs.metres[l] = metres;
-            legs.gain[l] = antenna.gain[l] * inv;
-        }
-        legs.gain[0] *= visible;
-        legs
-    }
-
-    /// Every lane set to lane 0.
-    #[inline(always)]
-    fn direct(&self) -> Self {
-        Self {
-            x: [self.x[0]; LANES],
-            y: [self.y[0]; LANES],
-            z: [self.z[0]; LANES],
-            metres: [self.metres[0]; LANES],
-            gain: [self.gain[0]; LANES],
-        }
-    }
-
-    /// Without the direct leg.
-    #[inline(always)]
-    fn bounced(mut self) -> Self {
-        self.gain[0] = 0.0;
-        self
-    }
-}
-
-/// Lengths and amplitudes of the paths over one segment; see [`super::statics::scatter`] for the formula.
-#[inline(always)]
-fn over(segment: &Segment, scale: f32, a: &Legs, b: &Legs) -> ([f32; LANES], [f32; LANES]) {
-    let r = segment.radii;
-    let (rx, ry, rz) = (r.x * r.x, r.y * r.y, r.z * r.z);
-    let k = scale * segment.reflection * r.x * r.y * r.z;
-    let (mut metres, mut amplitude) = ([0.0; LANES], [0.0; LANES]);
-    for l in 0..LANES {
-        let (x, y, z) = (a.x[l] + b.x[l], a.y[l] + b.y[l], a.z[l] + b.z[l]);
-        let (x, y, z) = (x * x, y * y, z * z);
-        let w = rx * x + ry * y + rz * z + 1e-9;
-        metres[l] = a.metres[l] + b.metres[l] - w.sqrt();
-        amplitude[l] = k * (x + y + z) / w * (a.gain[l] * b.gain[l]);
-    }
-    (metres, amplitude)
 }
 
 /// The channel of a scene, for any bodies in it.
@@ -258,16 +165,9 @@ impl Channel {
         for (t, _) in tx.antennas.iter().enumerate() {
             for (r, _) in rx.antennas.iter().enumerate() {
                 self.lanes.clear();
-                for (i, person) in people.iter().enumerate() {
-                    for (k, s) in person.segments.iter().enumerate() {
-                        let at = (i * SEGMENTS + k) * per;
-                        let (a, b) = (&self.legs[at + t], &self.legs[at + tx.antennas.len() + r]);
-                        let (metres, amplitude) = over(s, scale, &a.direct(), b);
-                        self.lanes.add(&self.tones, &metres, &amplitude);
-                        let (metres, amplitude) = over(s, scale, &a.bounced(), &b.direct());
-                        self.lanes.add(&self.tones, &metres, &amplitude);
-                    }
-                }
+                let bodies = people.iter().flat_map(|p| &p.segments).zip(self.legs.chunks_exact(per));
+                let paths = bodies.map(|(s, legs)| (s, &legs[t], &legs[tx.antennas.len() + r]));
+                add_scattered(&mut self.lanes, &self.tones, scale, paths);
                 let pair = (t * rx.antennas.len() + r) * tones;
                 self.lanes.fold_into(&mut out[pair..pair + tones]);
             }
@@ -296,7 +196,7 @@ impl Fixed {
                     one.0[0] = metres;
                     one.1[0] = path.metres / metres.max(0.01);
                     lanes.clear();
-                    lanes.add(tones, &one.0, &one.1);
+                    lanes.add(tones, [(&one.0, &one.1), (&[0.0; LANES], &[0.0; LANES])]);
                     let at = (p * pairs + pair) * n;
                     let own = &mut phasors[at..at + n];
                     lanes.fold_into(own);
@@ -308,31 +208,5 @@ impl Fixed {
             }
         }
         Self { paths, phasors, sum }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::geom::v3;
-    use crate::sim::statics::scatter;
-
-    #[test]
-    fn the_vectorised_scatterer_is_the_plain_formula() {
-        let room = Room::plain([50.0; 3], crate::sim::room::Material::Absorber);
-        let frame = Frame::heading(0.7).pitch(0.3);
-        let segment =
-            Segment { center: v3(20.0, 21.0, 1.3), frame, radii: v3(0.1, 0.2, 0.3), reflection: 0.7 };
-        let (tx, rx) = (v3(17.0, 20.0, 1.0), v3(22.0, 25.0, 2.0));
-        let [a, b] = [tx, rx].map(|p| Legs::between(&segment, &Antenna::new(&room, 5.32e9, p), 1.0));
-        let (metres, amplitude) = over(&segment, 1.0, &a.direct(), &b);
-        let [u, v] = [tx, rx].map(|p| p - segment.center);
-        let s = u * (1.0 / u.norm()) + v * (1.0 / v.norm());
-        let s = v3(s.dot(frame.x), s.dot(frame.y), s.dot(frame.z));
-        let (shorter, root_rcs) = scatter(segment.radii, s);
-        assert!((metres[0] - (u.norm() + v.norm() - shorter)).abs() < 1e-5);
-        let expected = 0.7 * root_rcs / std::f32::consts::PI.sqrt() / (u.norm() * v.norm());
-        assert!((amplitude[0] - expected).abs() < 1e-5 * expected);
-        assert!(amplitude[1..].iter().all(|a| *a == 0.0));
     }
 }

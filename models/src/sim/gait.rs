@@ -73,12 +73,27 @@ pub(crate) fn cycle_length(body: &Body, speed: f32) -> f32 {
     1.346 * (speed / h).sqrt() * h
 }
 
-/// How far the foot whose stance is centred on phase 0 is ahead of the body, as a share of the cycle length, and how far
-/// it has swung (0 while it stands).
-fn foot(phase: f32) -> (f32, f32) {
-    let f = (phase + STANCE / 2.0).rem_euclid(1.0);
+/// How far ahead of the hips an ankle lands, as a share of the cycle length. Less than half of what it passes while it
+/// stands: the foot rolls from heel to toe, so its ankle stays on the ground longer behind the body than before it.
+const LANDING: f32 = 0.25;
+
+/// One foot at a moment of the cycle.
+struct Foot {
+    /// Ahead of the body, as a share of the cycle length.
+    ahead: f32,
+    /// How far it has swung, 0 while it stands.
+    swing: f32,
+    /// How far its heel has come off the ground, 0 to 1, while it rolls over the toes and after.
+    heel: f32,
+}
+
+/// The foot that passes under the hips at phase 0.
+fn foot(phase: f32) -> Foot {
+    let f = (phase + LANDING).rem_euclid(1.0);
     let swing = ((f - STANCE) / (1.0 - STANCE)).max(0.0);
-    (STANCE / 2.0 - f + smooth(swing), swing)
+    // Heel off at 30 % of the cycle (Perry, Gait Analysis, 1992).
+    let rolled = ((f - 0.3) / (STANCE - 0.3)).clamp(0.0, 1.0);
+    Foot { ahead: LANDING - f + smooth(swing), swing, heel: rolled * rolled * (1.0 - smooth(swing)) }
 }
 
 /// The posture after `s` of `path`'s metres at a pace of `cycle` metres, in the coordinates of the place and heading that
@@ -92,15 +107,16 @@ pub(crate) fn walk(body: &Body, path: &Path, s: f32, cycle: f32) -> Posture {
     let (here, heading) = path.at(s);
     let mut feet = stand.feet;
     for (i, foot_at) in feet.iter_mut().enumerate() {
-        let (ahead, swing) = foot(phase + 0.5 * i as f32);
-        let (p, h) = path.at(s + ahead * cycle * strength);
+        let Foot { ahead, swing, heel } = foot(phase + 0.5 * i as f32);
+        let rolled = heel * 0.03 * body.stature * strength;
+        let (p, h) = path.at(s + ahead * cycle * strength + rolled);
         let side = stand.feet[i];
         let placed = v3(p[0], p[1], 0.0) + v3(side.x, side.y, 0.0).turned(h);
         let local = (placed - v3(here[0], here[1], 0.0)).turned(-heading);
         let lift = 0.055 * body.stature * (std::f32::consts::PI * swing).sin() * strength;
-        *foot_at = v3(local.x, local.y, body.ankle_height + lift);
+        *foot_at = v3(local.x, local.y, body.ankle_height + lift + 1.6 * rolled);
     }
-    let (swing, double) = ((TAU * (phase + STANCE / 2.0)).cos(), (2.0 * TAU * phase).cos());
+    let (swing, double) = ((TAU * (phase + LANDING)).cos(), (2.0 * TAU * phase).cos());
     // Highest over the standing foot, and never higher than both legs reach.
     let mut height = body.standing_hip() - strength * 0.015 * (1.0 - double);
     let pelvis_y = 0.02 * strength * (TAU * phase).cos();

@@ -32,6 +32,7 @@ mod phasor;
 mod posture;
 mod radio;
 mod room;
+mod scatterers;
 mod seed;
 mod shadow;
 mod simulator;

@@ -323,8 +323,6 @@ impl Writer<'_> {
         let length = path.length();
         let speed = d.between(self.script.people.speed_m_s).min(0.5 + 0.5 * length);
         let cycle = gait::cycle_length(&self.script.body, speed);
-        // Whole cycles, so that the feet arrive as they left.
-        let cycle = (length / (length / cycle).round().max(1.0)).max(0.2);
         self.push(length / speed + RAMP_S, Kind::Walk { path: path.clone(), speed, cycle });
         self.at = to;
         self.heading = path.at(length).1;

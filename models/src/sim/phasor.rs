@@ -73,7 +73,8 @@ impl Tones {
 pub(crate) struct Lanes {
     re: Vec<[f32; LANES]>,
     im: Vec<[f32; LANES]>,
-    powers: Vec<([f32; LANES], [f32; LANES])>,
+    /// exp(-j 2π g d / c) for each distinct gap g: real and imaginary parts of both sets.
+    powers: Vec<([[f32; LANES]; 2], [[f32; LANES]; 2])>,
 }
 
 impl Lanes {
@@ -81,7 +82,7 @@ impl Lanes {
         Self {
             re: vec![[0.0; LANES]; tones.len()],
             im: vec![[0.0; LANES]; tones.len()],
-            powers: vec![([0.0; LANES], [0.0; LANES]); tones.gaps_per_m.len()],
+            powers: vec![([[0.0; LANES]; 2], [[0.0; LANES]; 2]); tones.gaps_per_m.len()],
         }
     }
 
@@ -90,43 +91,48 @@ impl Lanes {
         self.im.fill([0.0; LANES]);
     }
 
-    /// Adds Σ_l a_l exp(-j 2π f_k d_l / c) to every tone k, by recurrence over the tones.
+    /// Adds Σ_l a_l exp(-j 2π f_k d_l / c) over the lanes of both sets of paths to every tone k, by recurrence over the
+    /// tones; two sets at once because a single recurrence waits for itself.
     #[inline(always)]
-    pub fn add(&mut self, tones: &Tones, metres: &[f32; LANES], amplitude: &[f32; LANES]) {
-        let mut zr = [0.0f32; LANES];
-        let mut zi = [0.0f32; LANES];
-        for l in 0..LANES {
-            let (s, c) = sin_cos_turns(metres[l] * tones.first_per_m);
-            zr[l] = amplitude[l] * c;
-            zi[l] = -amplitude[l] * s;
-        }
-        for (p, g) in self.powers.iter_mut().zip(&tones.gaps_per_m) {
+    pub fn add(&mut self, tones: &Tones, sets: [(&[f32; LANES], &[f32; LANES]); 2]) {
+        let mut zr = [[0.0f32; LANES]; 2];
+        let mut zi = [[0.0f32; LANES]; 2];
+        for (i, (metres, amplitude)) in sets.iter().enumerate() {
             for l in 0..LANES {
-                let (s, c) = sin_cos_turns(metres[l] * g);
-                p.0[l] = c;
-                p.1[l] = -s;
+                let (s, c) = sin_cos_turns(metres[l] * tones.first_per_m);
+                zr[i][l] = amplitude[l] * c;
+                zi[i][l] = -amplitude[l] * s;
             }
         }
-        let Some(((re0, im0), rest)) = self
-            .re
-            .split_first_mut()
-            .zip(self.im.split_first_mut())
-            .map(|((r0, r), (i0, i))| ((r0, i0), (r, i)))
-        else {
-            return;
-        };
-        for l in 0..LANES {
-            re0[l] += zr[l];
-            im0[l] += zi[l];
+        for (p, g) in self.powers.iter_mut().zip(&tones.gaps_per_m) {
+            for (i, (metres, _)) in sets.iter().enumerate() {
+                for l in 0..LANES {
+                    let (s, c) = sin_cos_turns(metres[l] * g);
+                    p.0[i][l] = c;
+                    p.1[i][l] = -s;
+                }
+            }
         }
-        for ((re, im), gap) in rest.0.iter_mut().zip(rest.1).zip(&tones.gap) {
-            let Some((pr, pi)) = self.powers.get(usize::from(*gap)) else { return };
+        let mut first = true;
+        let gaps = [0].iter().chain(&tones.gap);
+        for ((re, im), gap) in self.re.iter_mut().zip(&mut self.im).zip(gaps) {
+            if !first {
+                let Some((pr, pi)) = self.powers.get(usize::from(*gap)) else { return };
+                for i in 0..2 {
+                    for l in 0..LANES {
+                        let (r, m) = (
+                            zr[i][l] * pr[i][l] - zi[i][l] * pi[i][l],
+                            zr[i][l] * pi[i][l] + zi[i][l] * pr[i][l],
+                        );
+                        zr[i][l] = r;
+                        zi[i][l] = m;
+                    }
+                }
+            }
+            first = false;
             for l in 0..LANES {
-                let (r, i) = (zr[l] * pr[l] - zi[l] * pi[l], zr[l] * pi[l] + zi[l] * pr[l]);
-                zr[l] = r;
-                zi[l] = i;
-                re[l] += r;
-                im[l] += i;
+                re[l] += zr[0][l] + zr[1][l];
+                im[l] += zi[0][l] + zi[1][l];
             }
         }
     }
