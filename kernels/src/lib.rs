@@ -22,6 +22,7 @@ pub mod music;
 pub mod pca;
 pub mod phase;
 pub mod ratio;
+pub mod same_work;
 
 pub use layout::Layout;
 pub use num_complex::Complex32;

@@ -3,7 +3,7 @@
 
 mod hampel;
 mod packet;
-mod simd;
+pub(crate) mod simd;
 mod window;
 
 pub use self::simd::{ATAN2_ERROR, LOG2_ERROR, Level, atan2_slice, log2_slice};

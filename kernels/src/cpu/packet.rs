@@ -277,7 +277,7 @@ fn neighbour_product<const F: bool>(tables: &Tables, re: &[f32], im: &[f32]) -> 
     (sum(acc_re), sum(acc_im))
 }
 
-/// Unwraps `phase` (padded row) less `guess · index`, in place; whole turns come from differences of neighbours.
+/// Unwraps the angles less `guess · index` into `phase` (padded row); whole turns come from differences of neighbours.
 #[inline(always)]
 fn unwrap<const F: bool>(
     tables: &Tables,
@@ -287,12 +287,19 @@ fn unwrap<const F: bool>(
     phase: &mut [f32],
     turns: &mut [i32],
 ) {
+    // The line is reduced to less than a turn before it is rounded: `coarse · index` is exact (13 by 11 bits), and
+    // `fine · index` is small. Steep lines over wide bands would cost the last digits otherwise.
+    let slope = guess * (1.0 / TAU);
+    let coarse = round(slope * 4096.0) * (1.0 / 4096.0);
+    let fine = slope - coarse;
     for (c, k) in tables.index.chunks_exact(LANES).enumerate() {
         let at = (c + 1) * LANES;
         let (re, im) = (load(re, at), load(im, at));
         let to = &mut phase[at..at + LANES];
         for i in 0..LANES {
-            to[i] = fma::<F>(-guess, k[i], atan2::<F>(im[i], re[i]));
+            let whole = coarse * k[i];
+            let line = fma::<F>(fine, k[i], whole - round(whole));
+            to[i] = fma::<F>(-TAU, line, atan2::<F>(im[i], re[i]));
         }
     }
     // The first value has no neighbour.
