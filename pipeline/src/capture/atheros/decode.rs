@@ -54,7 +54,7 @@ fn is_unsounded(data: &[u8], at: usize, endian: Endian) -> bool {
 
 /// Could a record start at `at`, or do the data end there?
 fn is_boundary(data: &[u8], at: usize, endian: Endian) -> bool {
-    data.len() < at + 2 + HEADER || is_record(data, at, endian) || is_unsounded(data, at, endian)
+    at == data.len() || is_record(data, at, endian) || is_unsounded(data, at, endian)
 }
 
 fn find_record(data: &[u8], from: usize, to: usize, endian: Endian) -> Option<usize> {
@@ -190,10 +190,7 @@ fn sniff(head: &[u8]) -> bool {
     if is_record(head, at, endian) {
         return true;
     }
-    // After damage or packets without CSI: two records that follow each other.
+    // After damage or packets without CSI: a record and what may follow it.
     let Some(first) = find_record(head, at, head.len(), endian) else { return false };
-    header(head, first, endian).is_some_and(|(length, _)| {
-        let second = first + 2 + length;
-        second == head.len() || is_record(head, second, endian)
-    })
+    header(head, first, endian).is_some_and(|(length, _)| is_boundary(head, first + 2 + length, endian))
 }

@@ -7,6 +7,9 @@ use crate::{Complex32, CsiFrame, Layout, LinkId};
 /// Bytes of a record's header after its length field.
 pub(super) const HEADER: usize = 25;
 
+/// Bytes that may follow the CSI within its length: less than any antenna or tone more would take.
+const CSI_PADDING: usize = 64;
+
 /// Noise floor that ath9k assumes when it states signal strengths in dBm (`ATH_DEFAULT_NOISE_FLOOR`).
 const DEFAULT_NOISE_DBM: f32 = -95.0;
 
@@ -86,7 +89,7 @@ impl Record {
         matches!(self.num_tones, 56 | 114)
             && (1..=4).contains(&self.nr)
             && (1..=4).contains(&self.nc)
-            && usize::from(self.csi_len) >= self.expected_csi_len()
+            && (0..CSI_PADDING).contains(&usize::from(self.csi_len).wrapping_sub(self.expected_csi_len()))
     }
 
     /// Decodes a record (after its length field, to its end); `None` if header and length do not fit each other.

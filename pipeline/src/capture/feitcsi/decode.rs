@@ -30,11 +30,16 @@ fn end_of(at: usize, header: &Header) -> usize {
 
 /// The first record in `from..to` that is followed by another or by the end of the data.
 fn find_record(data: &[u8], from: usize, to: usize) -> Option<usize> {
-    (from..to).find(|&at| header(data, at).is_some_and(|header| is_boundary(data, end_of(at, &header))))
+    (from..to).find(|&at| {
+        header(data, at).is_some_and(|header| {
+            let end = end_of(at, &header);
+            is_boundary(data, end) || data.len() < end + HEADER
+        })
+    })
 }
 
 fn is_boundary(data: &[u8], at: usize) -> bool {
-    data.len() < at.saturating_add(HEADER) || header(data, at).is_some()
+    at == data.len() || header(data, at).is_some()
 }
 
 impl FeitCsi {

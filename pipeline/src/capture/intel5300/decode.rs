@@ -38,8 +38,8 @@ fn find_report(data: &[u8], from: usize, to: usize) -> Option<usize> {
 fn is_boundary(data: &[u8], mut at: usize) -> bool {
     for _ in 0..4 {
         match take(data, at) {
-            None => return true,
-            Some([_, _, BEAMFORMING]) => return is_report(data, at) || data.len() - at < PAYLOAD,
+            None => return at == data.len(),
+            Some([_, _, BEAMFORMING]) => return is_report(data, at),
             Some([0, 0, _]) => return false,
             Some([high, low, _]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
         }

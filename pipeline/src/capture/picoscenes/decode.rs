@@ -1,7 +1,7 @@
 //! Walking over a capture.
 
 use super::csi::Device;
-use super::frame::{HEADER, MAGIC, Record, frame_length};
+use super::frame::{MAGIC, Record, frame_length};
 use crate::LinkId;
 use crate::capture::bytes::{mac_text, take};
 use crate::capture::clock::Micros32;
@@ -28,7 +28,7 @@ fn find_frame(data: &[u8], from: usize, to: usize) -> Option<usize> {
 }
 
 fn is_boundary(data: &[u8], at: usize) -> bool {
-    data.len() < at.saturating_add(HEADER + 24) || frame_length(data, at).is_some()
+    at == data.len() || frame_length(data, at).is_some()
 }
 
 impl PicoScenes {

@@ -8,9 +8,6 @@ use crate::{CsiFrame, LinkId};
 /// In every frame after its length.
 pub(super) const MAGIC: u32 = 0x2015_0315;
 
-/// Bytes of a frame's header, its length field included.
-pub(super) const HEADER: usize = 11;
-
 /// A level that was not measured.
 const LEVEL_UNDEFINED: i16 = -128;
 
