@@ -300,6 +300,27 @@ fn what_is_recorded_is_read() {
 }
 
 #[test]
+fn a_site_of_another_version_costs_the_site_only() {
+    let (_dir, path) = scratch();
+    let header = |json: &str| {
+        let mut bytes = [&b"INVISREC"[..], &[1, 0, 9, 0], &(json.len() as u32 + 20).to_le_bytes()].concat();
+        bytes.extend(json.as_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    };
+    let json =
+        r#"{"source": "live", "site": {"id": "lab", "gravity": 9.81}, "created_ns": 1, "mood": "good"}"#;
+    std::fs::write(&path, header(json)).unwrap();
+    record_more(&path, 0, 2);
+    let expected = Metadata { source: SourceKind::Live, site: None, created_ns: 1, note: String::new() };
+    assert_eq!(*Reader::open(&path).unwrap().metadata(), expected);
+    assert_eq!(read(&path), frames(0..2));
+    // Without knowing where the frames came from they are not read.
+    std::fs::write(&path, header(r#"{"created_ns": 1}"#)).unwrap();
+    assert!(matches!(Reader::open(&path), Err(RecordingError::NotARecording { .. })));
+}
+
+#[test]
 fn an_empty_recording_is_one() {
     let (_dir, path) = scratch();
     record(&path, &[], true);

@@ -10,7 +10,7 @@ mod writer;
 
 use std::{io, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::codec::EncodeError;
@@ -26,14 +26,21 @@ pub use writer::{Writer, WriterConfig};
 pub struct Metadata {
     /// What kind of source the frames came from when they were recorded.
     pub source: SourceKind,
-    /// The site, where the recording is of one.
-    #[serde(default)]
+    /// The site, where the recording is of one and this version understands its description.
+    #[serde(default, deserialize_with = "understood_site")]
     pub site: Option<SiteConfig>,
     /// When the recording was started, nanoseconds since the Unix epoch.
     pub created_ns: i64,
     /// For people: what was recorded, and how.
     #[serde(default)]
     pub note: String,
+}
+
+/// A site description of another version must not make the frames unreadable.
+fn understood_site<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SiteConfig>, D::Error> {
+    let Some(value) = Option::<serde_json::Value>::deserialize(from)? else { return Ok(None) };
+    let site = serde_json::from_value(value);
+    Ok(site.inspect_err(|e| tracing::warn!(error = %e, "the recording's site description is not used")).ok())
 }
 
 /// Why a recording cannot be written or read.

@@ -24,8 +24,8 @@ pub fn pose_frame(id: u64) -> PoseFrame {
             position_m: [value(k as u64), value(p), value(p * k as u64)],
             confidence: value(7),
         }),
-        activity: (id % 2 == 0).then_some(Activity::Walking),
-        zone: (p % 2 == 0).then_some(id as u16),
+        activity: (id.is_multiple_of(2)).then_some(Activity::Walking),
+        zone: (p.is_multiple_of(2)).then_some(id as u16),
     };
     PoseFrame {
         frame_id: id,
@@ -34,12 +34,12 @@ pub fn pose_frame(id: u64) -> PoseFrame {
         processing_ns: id,
         provenance: Provenance {
             source: SourceKind::Simulated,
-            model: (id % 3 == 0).then(|| Arc::from(format!("model {id}"))),
-            calibrated: id % 5 == 0,
-            experimental: id % 7 == 0,
+            model: (id.is_multiple_of(3)).then(|| Arc::from(format!("model {id}"))),
+            calibrated: id.is_multiple_of(5),
+            experimental: id.is_multiple_of(7),
         },
-        presence: (id % 4 != 0).then(|| Presence {
-            present: id % 2 == 0,
+        presence: (!id.is_multiple_of(4)).then(|| Presence {
+            present: id.is_multiple_of(2),
             motion_level: value(8),
             coverage: value(9),
         }),
