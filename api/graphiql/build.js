@@ -1,0 +1,31 @@
+// Bundles GraphiQL and the editor's workers into dist/, which the server embeds.
+import { rm } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+await rm('dist', { recursive: true, force: true });
+
+const common = {
+  bundle: true,
+  minify: true,
+  target: 'es2022',
+  legalComments: 'linked',
+  define: { 'process.env.NODE_ENV': '"production"' },
+  loader: { '.ttf': 'file', '.woff': 'file', '.woff2': 'file' },
+  outdir: 'dist',
+  entryNames: '[name]',
+  assetNames: '[name]',
+  logLevel: 'warning',
+};
+
+await Promise.all([
+  build({ ...common, entryPoints: ['src/main.jsx'], format: 'iife', jsx: 'automatic' }),
+  build({
+    ...common,
+    entryPoints: [
+      'monaco-editor/esm/vs/editor/editor.worker.js',
+      'monaco-editor/esm/vs/language/json/json.worker.js',
+      'monaco-graphql/esm/graphql.worker.js',
+    ],
+    format: 'iife',
+  }),
+]);

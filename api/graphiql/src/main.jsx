@@ -1,0 +1,51 @@
+import { explorerPlugin } from '@graphiql/plugin-explorer';
+import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
+import { createClient } from 'graphql-ws';
+import { createRoot } from 'react-dom/client';
+
+import '@graphiql/plugin-explorer/style.css';
+import 'graphiql/style.css';
+
+const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
+globalThis.MonacoEnvironment = {
+  getWorker: (_id, label) => new Worker(`/graphiql/assets/${WORKERS[label] ?? 'editor.worker.js'}`),
+};
+
+const socket = new URL('/graphql/ws', location.href);
+socket.protocol = socket.protocol.replace('http', 'ws');
+
+const fetcher = createGraphiQLFetcher({
+  url: '/graphql',
+  wsClient: createClient({ url: socket.href }),
+});
+
+const query = `# The newest frame of the first site, and below it the same as a live stream.
+query Now {
+  currentFrame {
+    id
+    time
+    stale
+    provenance { source model calibrated experimental }
+    presence { present motionLevel coverage }
+    persons { id confidence activity positionM { x y z } zone { id name } }
+  }
+}
+
+subscription Live {
+  poseFrames(maxFps: 10) {
+    id
+    time
+    persons { id positionM { x y z } keypoints { name positionM { x y z } confidence } }
+  }
+}
+`;
+
+createRoot(document.getElementById('graphiql')).render(
+  <GraphiQL
+    fetcher={fetcher}
+    initialQuery={query}
+    defaultQuery={query}
+    plugins={[HISTORY_PLUGIN, explorerPlugin()]}
+  />,
+);

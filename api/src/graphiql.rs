@@ -1,0 +1,64 @@
+//! GraphiQL from the binary. `make graphiql` bundles it from its npm packages and the build embeds the bundle.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+
+use crate::ApiState;
+use crate::problem::Problem;
+
+struct Asset {
+    name: &'static str,
+    etag: &'static str,
+    bytes: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/graphiql.rs"));
+
+/// The editor writes its colours as inline styles and keeps its icons in a font; scripts come from here only.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; \
+    style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) fn routes() -> Router<ApiState> {
+    Router::new().route("/graphiql", get(page)).route("/graphiql/assets/{name}", get(asset))
+}
+
+async fn page() -> Response {
+    let html = if ASSETS.iter().any(|a| a.name == "main.js") {
+        include_str!("../assets/graphiql.html")
+    } else {
+        include_str!("../assets/graphiql-missing.html")
+    };
+    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")], Html(html))
+        .into_response()
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some(asset) = ASSETS.iter().find(|a| a.name == name) else {
+        return Problem::new(StatusCode::NOT_FOUND, format!("there is no file {name:?}")).into_response();
+    };
+    let cache = [(header::ETAG, asset.etag), (header::CACHE_CONTROL, "no-cache")];
+    let same = |v: &axum::http::HeaderValue| v.to_str().is_ok_and(|v| v.contains(asset.etag));
+    if headers.get(header::IF_NONE_MATCH).is_some_and(same) {
+        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    }
+    (
+        cache,
+        [(header::CONTENT_TYPE, content_type(&name)), (header::CONTENT_SECURITY_POLICY, POLICY)],
+        asset.bytes,
+    )
+        .into_response()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("ttf") => "font/ttf",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}

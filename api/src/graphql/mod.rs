@@ -1,0 +1,88 @@
+//! GraphQL over the query layer: schema, HTTP and WebSocket transports.
+
+mod http;
+mod query;
+mod scalars;
+mod subscription;
+mod system;
+mod types;
+mod ws;
+
+use async_graphql::{EmptyMutation, ErrorExtensions};
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::get;
+use tokio::sync::watch;
+
+use crate::ApiState;
+use crate::query::QueryError;
+
+/// The schema of this API.
+pub type Schema = async_graphql::Schema<query::Query, EmptyMutation, subscription::Subscription>;
+
+/// The introspection query that tools send nests 15 deep.
+const DEPTH: usize = 16;
+/// Fields that one query may ask for, lists counted by their expected length: about 300 whole frames.
+const COMPLEXITY: usize = 200_000;
+
+/// The schema over these sites.
+pub fn schema(state: ApiState) -> Schema {
+    builder().data(state).finish()
+}
+
+fn builder() -> async_graphql::SchemaBuilder<query::Query, EmptyMutation, subscription::Subscription> {
+    Schema::build(query::Query, EmptyMutation, subscription::Subscription)
+        .limit_depth(DEPTH)
+        .limit_complexity(COMPLEXITY)
+        .limit_directives(16)
+}
+
+/// The schema in the schema definition language, as checked in at `api/schema.graphql`.
+pub fn sdl() -> String {
+    let text = builder().finish().sdl();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n").trim_end())
+}
+
+/// What the transports share.
+#[derive(Clone)]
+struct Transport {
+    schema: Schema,
+    state: ApiState,
+    closing: watch::Receiver<bool>,
+}
+
+impl FromRef<Transport> for Schema {
+    fn from_ref(transport: &Transport) -> Self {
+        transport.schema.clone()
+    }
+}
+
+pub(crate) fn routes(state: &ApiState, closing: watch::Receiver<bool>) -> Router<ApiState> {
+    let transport = Transport { schema: schema(state.clone()), state: state.clone(), closing };
+    Router::new()
+        .route("/graphql", get(http::get).post(http::post))
+        .route("/graphql/ws", get(ws::upgrade))
+        .with_state(transport)
+}
+
+impl QueryError {
+    /// With the argument's name and a code for programs.
+    fn graphql(&self) -> async_graphql::Error {
+        let message = match self.field() {
+            Some(field) => format!("{}: {self}", field.graphql()),
+            None => self.to_string(),
+        };
+        let code = match self {
+            Self::Unknown { .. } => "NOT_FOUND",
+            Self::NoData { .. } => "NO_DATA",
+            Self::Invalid { .. } => "BAD_ARGUMENT",
+        };
+        async_graphql::Error::new(message).extend_with(|_, e| {
+            e.set("code", code);
+            if let Some(field) = self.field() {
+                e.set("argument", field.graphql());
+            }
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Who may talk to the server at all: Host and Origin, against DNS rebinding and foreign pages; and the headers that
+//! every answer carries.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::ApiConfig;
+use crate::problem::Problem;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    loopback: bool,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Guard {
+    /// `loopback`: the server listens on loopback, so a Host that is no loopback name is an attack or a mistake.
+    pub(crate) fn new(config: &ApiConfig, loopback: bool) -> Self {
+        let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect();
+        let inner =
+            Inner { loopback, hosts: lower(&config.allowed_hosts), origins: lower(&config.allowed_origins) };
+        Self { inner: Arc::new(inner) }
+    }
+
+    fn host_allowed(&self, authority: &str) -> bool {
+        if !self.inner.loopback && self.inner.hosts.is_empty() {
+            return true;
+        }
+        let host = host_name(authority);
+        is_loopback(&host) || self.inner.hosts.contains(&host)
+    }
+
+    /// The server's own pages, the configured origins, and on loopback any page of this machine.
+    fn origin_allowed(&self, origin: &str, authority: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        if self.inner.origins.contains(&origin) {
+            return true;
+        }
+        let Some((_, from)) = origin.split_once("://") else { return false };
+        from == authority.to_ascii_lowercase() || (self.inner.loopback && is_loopback(&host_name(from)))
+    }
+}
+
+/// The name without its port and without an IPv6 address's brackets.
+fn host_name(authority: &str) -> String {
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let in_uri = uri.authority().map(|a| a.as_str());
+    in_uri.or_else(|| headers.get(header::HOST).and_then(|h| h.to_str().ok()))
+}
+
+pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let mut response = match refuse(&guard, &request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
+}
+
+fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
+    let Some(authority) = authority(request.uri(), request.headers()) else {
+        return Some(
+            Problem::new(StatusCode::BAD_REQUEST, "the Host header is missing").with("field", "Host"),
+        );
+    };
+    if !guard.host_allowed(authority) {
+        let detail = format!("{authority:?} is not a name of this server");
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).with("field", "Host"));
+    }
+    let upgrade = request.headers().contains_key(header::SEC_WEBSOCKET_KEY)
+        || request.headers().contains_key(header::SEC_WEBSOCKET_VERSION);
+    let origin = request.headers().get(header::ORIGIN)?;
+    let allowed = origin.to_str().is_ok_and(|origin| guard.origin_allowed(origin, authority));
+    (upgrade && !allowed).then(|| {
+        Problem::new(StatusCode::FORBIDDEN, "pages of this origin may not open WebSockets here")
+            .with("field", "Origin")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_on_loopback() {
+        let guard = Guard::new(
+            &ApiConfig { allowed_hosts: vec!["Pose.example".into()], ..ApiConfig::default() },
+            true,
+        );
+        for host in [
+            "localhost:8080",
+            "127.0.0.1:1",
+            "[::1]:8080",
+            "127.8.8.8",
+            "LOCALHOST",
+            "a.localhost",
+            "pose.example:80",
+        ] {
+            assert!(guard.host_allowed(host), "{host}");
+        }
+        for host in
+            ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "192.168.1.2", ""]
+        {
+            assert!(!guard.host_allowed(host), "{host}");
+        }
+        assert!(Guard::new(&ApiConfig::default(), false).host_allowed("anything"));
+    }
+
+    #[test]
+    fn only_pages_of_this_server() {
+        let config =
+            ApiConfig { allowed_origins: vec!["https://ops.example".into()], ..ApiConfig::default() };
+        let outside = Guard::new(&config, false);
+        assert!(outside.origin_allowed("http://pose.example:8080", "pose.example:8080"));
+        assert!(outside.origin_allowed("https://ops.example", "pose.example"));
+        for origin in ["http://evil.example", "null", "http://pose.example", "http://localhost:3000"] {
+            assert!(!outside.origin_allowed(origin, "pose.example:8080"), "{origin}");
+        }
+        assert!(Guard::new(&config, true).origin_allowed("http://localhost:5173", "127.0.0.1:8080"));
+    }
+}

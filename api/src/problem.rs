@@ -1,0 +1,65 @@
+//! Errors of the HTTP side: RFC 9457 problem documents.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+
+use crate::query::QueryError;
+
+/// A problem document: `type` stays `about:blank`, so `title` is the status's phrase; `detail` says what was wrong, `field` where.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with its explanation.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let mut members = Map::new();
+        members.insert("type".into(), "about:blank".into());
+        members.insert("title".into(), status.canonical_reason().unwrap_or("Error").into());
+        members.insert("status".into(), status.as_u16().into());
+        members.insert("detail".into(), detail.into().into());
+        Self { status, members }
+    }
+
+    /// Adds a member of its own, such as `field`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.into(), value.into());
+        self
+    }
+
+    /// A query parameter that is missing or cannot be used.
+    pub fn parameter(name: &str, reason: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{name}: {reason}")).with("field", name)
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let status = match error {
+            QueryError::Unknown { .. } | QueryError::NoData { .. } => StatusCode::NOT_FOUND,
+            QueryError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        };
+        match error.field() {
+            Some(field) => {
+                Self::new(status, format!("{}: {error}", field.rest())).with("field", field.rest())
+            }
+            None => Self::new(status, error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let body = json!(self.members).to_string();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

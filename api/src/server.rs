@@ -1,0 +1,101 @@
+//! The HTTP server: routes, limits, and an orderly end.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::guard::{Guard, guard};
+use crate::{ApiState, graphiql, graphql, metrics, pages, rest};
+
+/// Time for a client to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for open requests and sockets to end once the shutdown began.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// All routes. `loopback`: the server listens on loopback only, and so answers to loopback names only. WebSockets end
+/// when `closing` becomes true.
+pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -> Router {
+    let config = state.config();
+    Router::new()
+        .merge(rest::routes())
+        .merge(pages::routes())
+        .merge(graphiql::routes())
+        .route("/metrics", axum::routing::get(metrics::metrics))
+        .merge(graphql::routes(&state, closing))
+        .fallback(pages::missing)
+        .method_not_allowed_fallback(pages::wrong_method)
+        .layer(DefaultBodyLimit::max(config.body_limit))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
+        .layer(CompressionLayer::new())
+        .layer(axum::middleware::from_fn_with_state(Guard::new(config, loopback), guard))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state)
+}
+
+/// Serves until `shutdown` resolves, then lets open requests finish for at most five seconds.
+///
+/// # Errors
+/// The listener has no local address.
+pub async fn serve(
+    state: ApiState,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let loopback = listener.local_addr()?.ip().is_loopback();
+    let (close, closing) = watch::channel(false);
+    let slots = Arc::new(Semaphore::new(state.config().connections));
+    let service = TowerToHyperService::new(router(state, loopback, closing));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await;
+            (listener.accept().await, slot)
+        };
+        let (stream, slot) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accepted => match accepted {
+                (Ok((stream, _)), slot) => (stream, slot),
+                (Err(error), _) => {
+                    // Out of file descriptors, or a client that left at once.
+                    tracing::debug!(%error, "accept");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            },
+        };
+        // Frames are small and wanted now.
+        let _ = stream.set_nodelay(true);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    close.send_replace(true);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections still open after {} s are cut", GRACE.as_secs());
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A site as the protocols see it: its description, its ring, and the wake-up at each new frame.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use invispose_pipeline::PoseFrame;
+use invispose_pipeline::ring::RingReader;
+use invispose_pipeline::site::SiteConfig;
+use tokio::sync::watch;
+
+/// Frames whose publication times are kept: 12 s at 20 frames/s.
+const REMEMBERED: usize = 256;
+
+/// One site: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Site {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: SiteConfig,
+    ring: RingReader,
+    head: watch::Receiver<u64>,
+    published: Arc<Mutex<VecDeque<Published>>>,
+    newest: Mutex<Option<Arc<PoseFrame>>>,
+}
+
+/// When a frame was published, by this process's clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    id: u64,
+    at: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+/// Tells a [`Site`]'s readers of new frames. The composition root calls it from the ring writer's hook; it never
+/// blocks. Subscriptions end when it is dropped.
+#[derive(Debug)]
+pub struct Wake {
+    head: watch::Sender<u64>,
+    published: Arc<Mutex<VecDeque<Published>>>,
+}
+
+impl Wake {
+    /// The frame with this id is in the ring.
+    pub fn published(&self, id: u64) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.len() == REMEMBERED {
+            published.pop_front();
+        }
+        published.push_back(Published { id, at: Instant::now(), wall: SystemTime::now() });
+        drop(published);
+        self.head.send_replace(id);
+    }
+}
+
+impl Site {
+    /// A site and what wakes its readers. Frames that the ring already holds are history: until the first
+    /// [`Wake::published`] nothing counts as current.
+    pub fn new(config: SiteConfig, ring: RingReader) -> (Self, Wake) {
+        let (sender, head) = watch::channel(0);
+        let published = Arc::<Mutex<VecDeque<Published>>>::default();
+        let inner = Inner { config, ring, head, published: published.clone(), newest: Mutex::default() };
+        (Self { inner: Arc::new(inner) }, Wake { head: sender, published })
+    }
+
+    /// What the operator said about the site.
+    pub fn config(&self) -> &SiteConfig {
+        &self.inner.config
+    }
+
+    /// Its frames.
+    pub fn ring(&self) -> &RingReader {
+        &self.inner.ring
+    }
+
+    /// The newest frame's id, changing with every publication.
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
+        self.inner.head.clone()
+    }
+
+    /// The newest frame, decoded once however many ask for it.
+    pub fn latest(&self) -> Option<Arc<PoseFrame>> {
+        let mut newest = self.inner.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.inner.ring.head();
+        if newest.as_ref().is_none_or(|f| f.frame_id != head) {
+            *newest = self.inner.ring.latest().map(Arc::new);
+        }
+        newest.clone()
+    }
+
+    /// When this process published the frame; `None` for frames of an earlier run and for old ones.
+    pub(crate) fn publication(&self, id: u64) -> Option<Published> {
+        let published = self.inner.published.lock().unwrap_or_else(PoisonError::into_inner);
+        published.iter().rev().find(|p| p.id == id).copied()
+    }
+
+    /// Time since this process published the frame.
+    pub fn age(&self, id: u64) -> Option<Duration> {
+        self.publication(id).map(|p| p.at.elapsed())
+    }
+
+    /// Time since the last publication.
+    pub fn idle(&self) -> Option<Duration> {
+        let published = self.inner.published.lock().unwrap_or_else(PoisonError::into_inner);
+        published.back().map(|p| p.at.elapsed())
+    }
+
+    /// Ids of the frames published within the last `span`, and the rate in frames per second that they make.
+    /// The rate is `None` until two frames were seen in that time.
+    pub fn recent(&self, span: Duration) -> (Vec<u64>, Option<f64>) {
+        let published = self.inner.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let recent: Vec<&Published> = published.iter().filter(|p| now.duration_since(p.at) <= span).collect();
+        let rate = match (recent.first(), recent.last()) {
+            (Some(first), Some(last)) if recent.len() > 1 => {
+                let seconds = last.at.duration_since(first.at).as_secs_f64();
+                (seconds > 0.0).then(|| (recent.len() - 1) as f64 / seconds)
+            }
+            _ => None,
+        };
+        (recent.iter().map(|p| p.id).collect(), rate)
+    }
+
+    /// The zone that a person's index means.
+    pub(crate) fn zone(&self, index: u16) -> Option<&invispose_pipeline::site::ZoneConfig> {
+        self.config().zones.get(usize::from(index))
+    }
+}

@@ -1,0 +1,82 @@
+//! What every protocol shares.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use invispose_pipeline::Health;
+
+use crate::Site;
+
+/// Limits and permissions of the API. The defaults are for loopback.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// A site without a new frame for this long is stale: its newest frame is no longer the present.
+    pub stale_after: Duration,
+    /// Largest request body and WebSocket message, bytes.
+    pub body_limit: usize,
+    /// A request that is not answered by then gets 503; a client that takes no data for this long is dropped.
+    pub timeout: Duration,
+    /// Open connections; more wait.
+    pub connections: usize,
+    /// Open subscriptions of one WebSocket.
+    pub subscriptions: usize,
+    /// Host names that requests may carry, besides the loopback names; checked when listening on loopback or when not empty.
+    pub allowed_hosts: Vec<String>,
+    /// Origins that may open WebSockets, e.g. `https://example.org`, besides the server's own and, on loopback, loopback ones.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            stale_after: Duration::from_secs(5),
+            body_limit: 1 << 20,
+            timeout: Duration::from_secs(30),
+            connections: 4096,
+            subscriptions: 64,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// Sites, health and limits. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sites: Vec<Site>,
+    health: Health,
+    started: Instant,
+    config: ApiConfig,
+}
+
+impl ApiState {
+    /// The first site answers where a request names none.
+    pub fn new(sites: Vec<Site>, health: Health, config: ApiConfig) -> Self {
+        Self { inner: Arc::new(Inner { sites, health, started: Instant::now(), config }) }
+    }
+
+    /// All sites.
+    pub fn sites(&self) -> &[Site] {
+        &self.inner.sites
+    }
+
+    /// The pipeline's account of itself.
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// Time since the API started.
+    pub fn uptime(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    /// Limits.
+    pub fn config(&self) -> &ApiConfig {
+        &self.inner.config
+    }
+}

@@ -1,0 +1,296 @@
+//! A server on a free port over real ring files, and clients that speak real HTTP and WebSocket.
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{HeaderMap, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use invispose_api::{ApiConfig, ApiState, Site};
+use invispose_pipeline::health::SourceStats;
+use invispose_pipeline::pose::{Activity, Keypoint, Presence};
+use invispose_pipeline::ring::{RingConfig, RingWriter};
+use invispose_pipeline::site::{SiteConfig, ZoneConfig};
+use invispose_pipeline::{Health, Person, PoseFrame, Provenance, SourceKind};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// 2026-01-02T03:04:05Z
+pub const EPOCH_NS: i64 = 1_767_323_045_000_000_000;
+/// Between frames.
+pub const STEP_NS: i64 = 50_000_000;
+
+pub fn site(id: &str) -> SiteConfig {
+    SiteConfig {
+        id: id.into(),
+        name: format!("The {id}"),
+        room_m: [5.0, 4.0, 2.5],
+        links: vec![],
+        zones: vec![
+            ZoneConfig {
+                id: "west".into(),
+                name: "West half".into(),
+                polygon_m: vec![[0.0, 0.0], [2.5, 0.0], [2.5, 4.0], [0.0, 4.0]],
+            },
+            ZoneConfig {
+                id: "east".into(),
+                name: String::new(),
+                polygon_m: vec![[2.5, 0.0], [5.0, 0.0], [5.0, 4.0], [2.5, 4.0]],
+            },
+        ],
+        experimental_poses: false,
+    }
+}
+
+pub fn person(id: u64, confidence: f32, x: f32, zone: Option<u16>) -> Person {
+    let mut keypoints = [Keypoint::default(); 17];
+    for (i, k) in keypoints.iter_mut().enumerate() {
+        *k = Keypoint { position_m: [x, 1.0, 1.75 - 0.1 * i as f32], confidence: 0.9 };
+    }
+    Person {
+        id,
+        confidence,
+        position_m: [x, 1.0, 0.75],
+        velocity_m_s: [0.25, 0.0, 0.0],
+        keypoints,
+        activity: Some(Activity::Walking),
+        zone,
+    }
+}
+
+pub fn frame(site: &str, id: u64, persons: Vec<Person>) -> PoseFrame {
+    PoseFrame {
+        frame_id: id,
+        site: site.into(),
+        time_ns: EPOCH_NS + STEP_NS * id as i64,
+        processing_ns: 1_500_000,
+        provenance: Provenance {
+            source: SourceKind::Simulated,
+            model: Some(Arc::from("test 0.0.1")),
+            calibrated: false,
+            experimental: true,
+        },
+        presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
+        persons,
+    }
+}
+
+pub fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64
+}
+
+pub struct Feed {
+    pub site: String,
+    pub writer: RingWriter,
+}
+
+impl Feed {
+    pub fn publish(&mut self, persons: Vec<Person>) -> u64 {
+        let id = self.writer.next_frame_id();
+        self.writer.publish(&frame(&self.site, id, persons)).unwrap();
+        id
+    }
+
+    pub fn publish_frame(&mut self, change: impl FnOnce(&mut PoseFrame)) -> u64 {
+        let id = self.writer.next_frame_id();
+        let mut frame = frame(&self.site, id, vec![]);
+        change(&mut frame);
+        self.writer.publish(&frame).unwrap();
+        id
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub feeds: Vec<Feed>,
+    pub health: Health,
+    pub source: Arc<SourceStats>,
+    stop: Option<oneshot::Sender<()>>,
+    pub task: JoinHandle<std::io::Result<()>>,
+    pub dir: tempfile::TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+pub struct Options {
+    pub sites: Vec<&'static str>,
+    pub slots: u32,
+    pub config: ApiConfig,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default() }
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let health = Health::default();
+        let source = Arc::new(SourceStats::new("sim:test", SourceKind::Simulated));
+        source.running.set(1);
+        health.add_source(source.clone());
+        let (mut sites, mut feeds) = (Vec::new(), Vec::new());
+        for id in options.sites {
+            let config = RingConfig { slots: options.slots, slot_bytes: 8192 };
+            let mut writer = RingWriter::open(dir.path().join(format!("{id}.ring")), config).unwrap();
+            let (site, wake) = Site::new(site(id), writer.reader());
+            writer.on_publish(Box::new(move |frame| wake.published(frame)));
+            sites.push(site);
+            feeds.push(Feed { site: id.into(), writer });
+        }
+        let state = ApiState::new(sites, health.clone(), options.config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(invispose_api::serve(state, listener, shutdown));
+        Self { address, feeds, health, source, stop: Some(stop), task, dir }
+    }
+
+    pub fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub async fn request(&self, request: Request<Full<Bytes>>) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::get(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", self.address.to_string());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Full::default()).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let mut request = Request::post(path).header("host", self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Full::new(body.into())).unwrap()).await
+    }
+
+    pub async fn graphql(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let answer = self.post("/graphql", &[("content-type", "application/json")], body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// A socket after the handshake of the protocol.
+    pub async fn socket(&self) -> Socket {
+        let mut socket = self.raw_socket(Some("graphql-transport-ws"), None).await.unwrap();
+        socket.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.receive().await["type"], "connection_ack");
+        socket
+    }
+
+    pub async fn raw_socket(
+        &self,
+        protocol: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Socket, tungstenite::Error> {
+        let mut request = format!("ws://{}/graphql/ws", self.address).into_client_request().unwrap();
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_str(protocol).unwrap());
+        }
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", HeaderValue::from_str(origin).unwrap());
+        }
+        let (stream, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Socket { stream })
+    }
+}
+
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    pub async fn send(&mut self, message: Value) {
+        self.send_text(&message.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, message: &str) {
+        self.stream.send(Message::text(message)).await.unwrap();
+    }
+
+    pub async fn subscribe(&mut self, id: &str, query: &str) {
+        self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
+    }
+
+    /// The next message, or the close frame as `{"close": code, "reason": …}`.
+    pub async fn receive(&mut self) -> Value {
+        let wait = tokio::time::timeout(Duration::from_secs(60), self.stream.next());
+        loop {
+            match wait.await.expect("a message within a minute") {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return json!({ "close": u16::from(frame.code), "reason": frame.reason.as_str() });
+                }
+                other => return json!({ "end": format!("{other:?}") }),
+            }
+        }
+    }
+
+    /// The frame of the next `next` message.
+    pub async fn frame(&mut self) -> Value {
+        let message = self.receive().await;
+        assert_eq!(message["type"], "next", "{message}");
+        assert!(message["payload"]["errors"].is_null(), "{message}");
+        message["payload"]["data"]["poseFrames"].clone()
+    }
+}
+
+/// A `poseFrames` frame's id as a number.
+pub fn id(frame: &Value) -> u64 {
+    frame["id"].as_str().unwrap().parse().unwrap()
+}

@@ -1,0 +1,426 @@
+//! GraphQL over HTTP and graphql-transport-ws, with real clients over a real ring.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{EPOCH_NS, Options, STEP_NS, Server, id, person};
+use invispose_api::{ApiConfig, Time};
+use serde_json::{Value, json};
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn the_schema_is_the_checked_in_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
+    let now = invispose_api::graphql::sdl();
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(path, &now).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        checked_in == now,
+        "api/schema.graphql is not the schema: UPDATE_SCHEMA=1 cargo test -p invispose-api --test graphql"
+    );
+}
+
+#[tokio::test]
+async fn the_current_frame_with_everything() {
+    let mut server = Server::start().await;
+    let query = "{ currentFrame { id } }";
+    assert_eq!(server.graphql(query, json!({})).await, json!({ "data": { "currentFrame": null } }));
+
+    server.feeds[0].publish(vec![person(7, 0.75, 1.25, Some(0)), person(8, 0.3, 4.0, Some(1))]);
+    let query = "query ($zone: ID, $least: Float! = 0.5) { currentFrame(zoneId: $zone, minConfidence: $least) {
+        id site { id name roomM { z } zones { id name } } time processingTimeMs latencyMs ageMs stale
+        provenance { source model calibrated experimental } presence { present motionLevel coverage } personCount
+        persons { id confidence positionM { x y z } velocityMS { x } activity zone { id name }
+            boundingBox { x y width height } keypoints { id name x y positionM { z } confidence } } } }";
+    let answer = server.graphql(query, json!({})).await;
+    let frame = &answer["data"]["currentFrame"];
+    assert!(answer["errors"].is_null(), "{answer}");
+    assert_eq!(frame["id"], "1");
+    assert_eq!(frame["time"], "2026-01-02T03:04:05.050000Z");
+    assert_eq!(frame["site"]["name"], "The lab");
+    assert_eq!(frame["site"]["roomM"]["z"], 2.5);
+    assert_eq!(frame["site"]["zones"][1], json!({ "id": "east", "name": "east" }));
+    assert_eq!(
+        frame["provenance"],
+        json!({ "source": "SIMULATED", "model": "test 0.0.1", "calibrated": false, "experimental": true })
+    );
+    assert_eq!(frame["presence"], json!({ "present": true, "motionLevel": 2.5, "coverage": 1.0 }));
+    assert_eq!(
+        (&frame["stale"], &frame["latencyMs"], &frame["personCount"]),
+        (&json!(false), &Value::Null, &json!(1))
+    );
+    let person = &frame["persons"][0];
+    assert_eq!(person["positionM"], json!({ "x": 1.25, "y": 1.0, "z": 0.75 }));
+    assert_eq!(
+        (&person["activity"], &person["zone"]),
+        (&json!("WALKING"), &json!({ "id": "west", "name": "West half" }))
+    );
+    assert_eq!(person["keypoints"].as_array().unwrap().len(), 17);
+    assert_eq!(person["keypoints"][0]["name"], "nose");
+
+    let east = server.graphql(query, json!({ "zone": "east", "least": 0 })).await;
+    assert_eq!(east["data"]["currentFrame"]["persons"][0]["id"], "8");
+    let none = server.graphql(query, json!({ "zone": "cellar" })).await;
+    assert_eq!(code(&none), "NOT_FOUND");
+    assert_eq!(none["errors"][0]["extensions"]["argument"], "zoneId");
+    assert_eq!(code(&server.graphql(query, json!({ "least": 2 })).await), "BAD_ARGUMENT");
+}
+
+#[tokio::test]
+async fn frames_page_both_ways() {
+    let mut server = Server::with(Options { slots: 512, ..Options::default() }).await;
+    for n in 1..=150u64 {
+        server.feeds[0].publish(if n % 10 == 0 { vec![person(n / 50, 0.9, 1.0, Some(0))] } else { vec![] });
+    }
+    let query = "query ($from: DateTime, $to: DateTime, $first: Int, $last: Int, $after: String, $before: String, $person: ID) {
+        frames(from: $from, to: $to, first: $first, last: $last, after: $after, before: $before, personId: $person) {
+            nodes { id } edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }";
+    let page = async |variables: Value| {
+        let answer = server.graphql(query, variables).await;
+        assert!(answer["errors"].is_null(), "{answer}");
+        let frames = answer["data"]["frames"].clone();
+        let ids: Vec<u64> = frames["nodes"].as_array().unwrap().iter().map(id).collect();
+        (ids, frames["pageInfo"].clone())
+    };
+    let time = |n: i64| Time::from_ns(EPOCH_NS + STEP_NS * n).to_string();
+
+    let (ids, info) = page(json!({})).await;
+    assert_eq!((ids.len(), ids[0], ids[99]), (100, 51, 150));
+    assert_eq!((&info["hasPreviousPage"], &info["hasNextPage"]), (&json!(true), &json!(false)));
+
+    // Forwards through a range, without a gap and without a frame twice.
+    let (mut seen, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let (ids, info) =
+            page(json!({ "from": time(31), "to": time(101), "first": 20, "after": after })).await;
+        seen.extend(ids);
+        after = info["endCursor"].clone();
+        if info["hasNextPage"] == false {
+            break;
+        }
+    }
+    assert_eq!(seen, (31..=100).collect::<Vec<u64>>());
+
+    // And backwards.
+    let (mut seen, mut before) = (Vec::new(), Value::Null);
+    loop {
+        let (mut ids, info) =
+            page(json!({ "from": time(31), "to": time(101), "last": 33, "before": before })).await;
+        ids.extend(seen);
+        seen = ids;
+        before = info["startCursor"].clone();
+        if info["hasPreviousPage"] == false {
+            break;
+        }
+    }
+    assert_eq!(seen, (31..=100).collect::<Vec<u64>>());
+
+    assert_eq!(page(json!({ "person": "2" })).await.0, [100, 110, 120, 130, 140]);
+    assert_eq!(page(json!({ "person": "2", "last": 2 })).await.0, [130, 140]);
+    for wrong in [
+        json!({ "first": 0 }),
+        json!({ "first": 1, "last": 1 }),
+        json!({ "after": "x" }),
+        json!({ "last": 1001 }),
+        json!({ "from": time(2), "to": time(1) }),
+    ] {
+        assert_eq!(code(&server.graphql(query, wrong.clone()).await), "BAD_ARGUMENT", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn sites_zones_and_the_system() {
+    let mut server = Server::with(Options { sites: vec!["north", "south"], ..Options::default() }).await;
+    server.source.received.add(5_000_000_000);
+    server.source.accepted.add(4_999_999_999);
+    server.source.reject("truncated");
+    server.health.stage("cleanup").given.add(3);
+    let query = "{ sites { id zones { id occupancy } } site(id: \"south\") { name } nowhere: site(id: \"x\") { id }
+        zones(siteId: \"north\") { id name polygonM { x y } }
+        system { status version currentFps gpuUsagePercent health { status issues components { name status } }
+            sources { uri kind running received accepted dropped rejected { reason count } } stages { name given } } }";
+    let data = server.graphql(query, json!({})).await["data"].clone();
+    assert_eq!(data["sites"][0]["zones"][0]["occupancy"], Value::Null, "no frame, no number");
+    assert_eq!(data["site"]["name"], "The south");
+    assert_eq!(data["nowhere"], Value::Null);
+    assert_eq!(data["zones"][0]["polygonM"][1], json!({ "x": 2.5, "y": 0.0 }));
+    let source = &data["system"]["sources"][0];
+    assert_eq!((&source["received"], &source["kind"]), (&json!(5_000_000_000u64), &json!("SIMULATED")));
+    assert_eq!(source["rejected"], json!([{ "reason": "truncated", "count": 1 }]));
+    assert_eq!(data["system"]["stages"], json!([{ "name": "cleanup", "given": 3 }]));
+    assert_eq!(data["system"]["gpuUsagePercent"], Value::Null);
+
+    server.feeds[1].publish(vec![person(1, 0.9, 1.0, Some(0)), person(2, 0.2, 1.0, Some(0))]);
+    let data = server
+        .graphql("{ zones(siteId: \"south\") { occupancy all: occupancy(minConfidence: 0) } }", json!({}))
+        .await;
+    assert_eq!(data["data"]["zones"], json!([{ "occupancy": 1, "all": 2 }, { "occupancy": 0, "all": 0 }]));
+}
+
+#[tokio::test]
+async fn http_is_to_the_letter() {
+    let server = Server::start().await;
+    let json_type = ("content-type", "application/json");
+    let strict = ("accept", "application/graphql-response+json");
+    let good = json!({ "query": "{ sites { id } }" }).to_string();
+    let answer = server.post("/graphql", &[json_type, strict], good.clone()).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "application/graphql-response+json; charset=utf-8")
+    );
+    let answer = server.post("/graphql", &[json_type], good.clone()).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "application/json; charset=utf-8")
+    );
+
+    for body in [
+        json!({ "query": "{" }),
+        json!({ "query": "{ nothing }" }),
+        json!({ "query": "query ($a: Int!) { frames(first: $a) { nodes { id } } }" }),
+    ] {
+        let lenient = server.post("/graphql", &[json_type], body.to_string()).await;
+        let strict = server.post("/graphql", &[json_type, strict], body.to_string()).await;
+        assert_eq!((lenient.status.as_u16(), strict.status.as_u16()), (200, 400), "{body}");
+        assert!(strict.json().get("data").is_none(), "{}", strict.text());
+        assert!(!strict.json()["errors"][0]["message"].as_str().unwrap().is_empty());
+    }
+    for body in ["", "nonsense", "[]", "{}", r#"{"query": 1}"#, r#"{"query": "{sites{id}}", "variables": 7}"#]
+    {
+        let answer = server.post("/graphql", &[json_type], body.to_owned()).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+        assert!(answer.json()["errors"].is_array());
+    }
+    assert_eq!(server.post("/graphql", &[("content-type", "text/plain")], good.clone()).await.status, 415);
+    assert_eq!(server.post("/graphql", &[json_type, ("accept", "image/png")], good).await.status, 406);
+
+    let get = server.get("/graphql?query=query%20Q(%24id%3AID!)%7Bsite(id%3A%24id)%7Bid%7D%7D&operationName=Q&variables=%7B%22id%22%3A%22lab%22%7D").await;
+    assert_eq!(get.json(), json!({ "data": { "site": { "id": "lab" } } }));
+    assert_eq!(server.get("/graphql").await.status, 400);
+    let page = server.get_with("/graphql", &[("accept", "text/html")]).await;
+    assert_eq!((page.status.as_u16(), page.header("location")), (303, "/graphiql"));
+    let over_http = server.graphql("subscription { poseFrames { id } }", json!({})).await;
+    assert!(over_http["errors"].is_array() && over_http.get("data").is_none(), "{over_http}");
+}
+
+#[tokio::test]
+async fn deep_wide_and_large_queries_are_refused() {
+    let server = Server::start().await;
+    // What GraphiQL and code generators send must pass.
+    let of_type = "kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
+    let introspection = format!(
+        "{{ __schema {{ types {{ name fields {{ name args {{ name type {{ {of_type} }} }} }} }} }} }}"
+    );
+    let answer = server.graphql(&introspection, json!({})).await;
+    assert!(answer["errors"].is_null(), "{}", answer["errors"]);
+
+    let whole = "id persons { id keypoints { id name x y confidence positionM { x y z } } }";
+    let affordable = format!("{{ frames(last: 200) {{ nodes {{ {whole} }} }} }}");
+    assert!(server.graphql(&affordable, json!({})).await["errors"].is_null());
+    let wide = format!("{{ frames(last: 1000) {{ nodes {{ {whole} }} }} }}");
+    assert!(
+        server.graphql(&wide, json!({})).await["errors"][0]["message"].as_str().unwrap().contains("complex")
+    );
+    let aliases: String =
+        (0..40).map(|i| format!("a{i}: frames(last: 20) {{ nodes {{ {whole} }} }} ")).collect();
+    assert!(server.graphql(&format!("{{ {aliases} }}"), json!({})).await["errors"].is_array());
+    let deep = format!(
+        "{{ __schema {{ types {{ {} }} }} }}",
+        "fields { type { ".repeat(9) + "name" + &" } }".repeat(9)
+    );
+    assert!(server.graphql(&deep, json!({})).await["errors"].is_array());
+    let large = json!({ "query": format!("{{ sites {{ id }} }} #{}", "x".repeat(2 << 20)) }).to_string();
+    assert_eq!(server.post("/graphql", &[("content-type", "application/json")], large).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_subscription_shows_every_frame_to_a_quick_client() {
+    let mut server = Server::with(Options { sites: vec!["north", "south"], ..Options::default() }).await;
+    let mut socket = server.socket().await;
+    socket.subscribe("s", "subscription { poseFrames(siteId: \"south\", zoneId: \"west\", minConfidence: 0.6) { id site { id } stale persons { id zone { id } } } }").await;
+    for n in 1..=20 {
+        server.feeds[0].publish(vec![]);
+        let published = server.feeds[1].publish(vec![
+            person(n, 0.9, 1.0, Some(0)),
+            person(90, 0.9, 4.0, Some(1)),
+            person(91, 0.5, 1.0, Some(0)),
+        ]);
+        let frame = socket.frame().await;
+        assert_eq!(id(&frame), published);
+        assert_eq!((&frame["site"]["id"], &frame["stale"]), (&json!("south"), &json!(false)));
+        assert_eq!(frame["persons"], json!([{ "id": n.to_string(), "zone": { "id": "west" } }]));
+    }
+    // Queries go over the same socket, and others are not disturbed.
+    socket.subscribe("q", "{ sites { id } }").await;
+    assert_eq!(socket.receive().await["payload"]["data"]["sites"][1]["id"], "south");
+    assert_eq!(socket.receive().await, json!({ "type": "complete", "id": "q" }));
+    socket.send(json!({ "type": "ping", "payload": { "n": 1 } })).await;
+    assert_eq!(socket.receive().await, json!({ "type": "pong", "payload": { "n": 1 } }));
+    // After `complete` nothing comes any more.
+    socket.send(json!({ "type": "complete", "id": "s" })).await;
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.receive().await, json!({ "type": "pong" }));
+    server.feeds[1].publish(vec![]);
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.receive().await, json!({ "type": "pong" }));
+}
+
+#[tokio::test]
+async fn a_late_subscriber_gets_the_newest_frame_at_once() {
+    let mut server = Server::start().await;
+    for _ in 0..3 {
+        server.feeds[0].publish(vec![]);
+    }
+    let mut socket = server.socket().await;
+    socket.subscribe("s", "subscription { poseFrames { id } }").await;
+    assert_eq!(id(&socket.frame().await), 3);
+    server.feeds[0].publish(vec![]);
+    assert_eq!(id(&socket.frame().await), 4);
+}
+
+#[tokio::test]
+async fn max_fps_thins_to_the_newest() {
+    let mut server = Server::with(Options { slots: 4096, ..Options::default() }).await;
+    let mut socket = server.socket().await;
+    socket.subscribe("s", "subscription { poseFrames(maxFps: 20) { id } }").await;
+    server.feeds[0].publish(vec![]);
+    assert_eq!(id(&socket.frame().await), 1);
+    // All of these are published within the interval or after it: the next answer is in no case an old one.
+    let started = Instant::now();
+    for _ in 0..50 {
+        server.feeds[0].publish(vec![]);
+    }
+    let mut last = 1;
+    let mut answers = 0;
+    while last < 51 {
+        let next = id(&socket.frame().await);
+        assert!(next > last);
+        last = next;
+        answers += 1;
+    }
+    let most = (started.elapsed().as_secs_f64() * 20.0).ceil() + 1.0;
+    assert!(f64::from(answers) <= most, "{answers} answers, at most {most} at 20 a second");
+
+    for wrong in ["0", "-1", "1e9"] {
+        socket.subscribe("w", &format!("subscription {{ poseFrames(maxFps: {wrong}) {{ id }} }}")).await;
+        let message = socket.receive().await;
+        assert!(message.to_string().contains("maxFps: must be between"), "{message}");
+        if message["type"] == "next" {
+            assert_eq!(socket.receive().await["type"], "complete");
+        }
+    }
+}
+
+/// A client that stops reading fills the socket; what it gets afterwards is what was in flight and then the newest
+/// frame. Meanwhile a second client sees every frame.
+#[tokio::test]
+async fn a_slow_client_is_conflated_and_slows_nobody() {
+    const FRAMES: u64 = 1500;
+    let mut server = Server::with(Options { slots: 32, ..Options::default() }).await;
+    let crowd: Vec<_> = (0..16).map(|n| person(n, 0.9, 1.0, Some(0))).collect();
+    let query = "subscription { poseFrames { id persons { id keypoints { id name x y confidence positionM { x y z } } } } }";
+    let mut slow = server.socket().await;
+    slow.subscribe("s", query).await;
+    let mut quick = server.socket().await;
+    quick.subscribe("s", "subscription { poseFrames { id } }").await;
+    for _ in 0..FRAMES {
+        let published = server.feeds[0].publish(crowd.clone());
+        assert_eq!(id(&quick.frame().await), published);
+    }
+    let (mut last, mut received) = (0, 0);
+    while last < FRAMES {
+        let next = id(&slow.frame().await);
+        assert!(next > last);
+        last = next;
+        received += 1;
+    }
+    assert!(received < FRAMES, "{received} of {FRAMES}: nothing was left out");
+}
+
+#[tokio::test]
+async fn the_protocol_is_kept() {
+    let server = Server::with(Options {
+        config: ApiConfig { subscriptions: 2, ..ApiConfig::default() },
+        ..Options::default()
+    })
+    .await;
+    let protocol = Some("graphql-transport-ws");
+    let subscribe = json!({ "type": "subscribe", "id": "a", "payload": { "query": "subscription { poseFrames { id } }" } });
+
+    let mut early = server.raw_socket(protocol, None).await.unwrap();
+    early.send(subscribe.clone()).await;
+    assert_eq!(early.receive().await["close"], 4401);
+
+    let mut twice = server.socket().await;
+    twice.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(twice.receive().await["close"], 4429);
+
+    for nonsense in ["nonsense", "{}", r#"{"type":"subscribe"}"#, r#"{"type":"launch"}"#] {
+        let mut socket = server.socket().await;
+        socket.send_text(nonsense).await;
+        assert_eq!(socket.receive().await["close"], 4400, "{nonsense}");
+    }
+
+    let mut same = server.socket().await;
+    same.send(subscribe.clone()).await;
+    same.send(subscribe.clone()).await;
+    assert_eq!(same.receive().await, json!({ "close": 4409, "reason": "Subscriber for a already exists" }));
+
+    let mut other = server.raw_socket(None, None).await.unwrap();
+    assert_eq!(other.receive().await["close"], 4406);
+
+    let mut many = server.socket().await;
+    for id in ["a", "b", "c"] {
+        many.subscribe(id, "subscription { poseFrames { id } }").await;
+    }
+    let refused = many.receive().await;
+    assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("c")));
+    many.subscribe("d", "{ nothing }").await;
+    assert_eq!(many.receive().await["id"], "d");
+    // An operation whose arguments are wrong ends alone.
+    many.send(json!({ "type": "complete", "id": "a" })).await;
+    many.subscribe("e", "subscription { poseFrames(zoneId: \"cellar\") { id } }").await;
+    let wrong = many.receive().await;
+    assert!(
+        wrong.to_string().contains("no zone \\\"cellar\\\"") || wrong.to_string().contains("zoneId"),
+        "{wrong}"
+    );
+    many.send(json!({ "type": "ping" })).await;
+    loop {
+        match many.receive().await["type"].as_str() {
+            Some("complete") => {}
+            other => break assert_eq!(other, Some("pong")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn shutdown_says_goodbye_and_ends() {
+    let mut server = Server::start().await;
+    let mut socket = server.socket().await;
+    socket.subscribe("s", "subscription { poseFrames { id } }").await;
+    server.feeds[0].publish(vec![]);
+    socket.frame().await;
+    server.stop();
+    assert_eq!(socket.receive().await, json!({ "close": 1001, "reason": "the server stops" }));
+    let ended = tokio::time::timeout(Duration::from_secs(10), &mut server.task).await;
+    ended.expect("the server ends within its grace").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_ends_with_its_site() {
+    let mut server = Server::start().await;
+    let mut socket = server.socket().await;
+    socket.subscribe("s", "subscription { poseFrames { id } }").await;
+    server.feeds[0].publish(vec![]);
+    socket.frame().await;
+    drop(server.feeds.remove(0));
+    assert_eq!(socket.receive().await, json!({ "type": "complete", "id": "s" }));
+}

@@ -1,0 +1,376 @@
+//! REST over a real ring, as the contract says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{EPOCH_NS, Options, STEP_NS, Server, now_ns, person};
+use invispose_api::{ApiConfig, Time};
+use invispose_pipeline::SourceKind;
+use invispose_pipeline::pose::KEYPOINT_NAMES;
+use serde_json::{Value, json};
+
+fn ids(list: &Value) -> Vec<u64> {
+    list.as_array().unwrap().iter().map(|f| f["frame_id"].as_u64().unwrap()).collect()
+}
+
+fn persons(frame: &Value) -> Vec<&str> {
+    frame["persons"].as_array().unwrap().iter().map(|p| p["id"].as_str().unwrap()).collect()
+}
+
+fn history(from_frame: i64, to_frame: i64, more: &str) -> String {
+    let time = |n: i64| Time::from_ns(EPOCH_NS + STEP_NS * n);
+    format!("/api/v1/pose/history?start_time={}&end_time={}{more}", time(from_frame), time(to_frame))
+}
+
+#[tokio::test]
+async fn no_frame_is_no_data() {
+    let server = Server::start().await;
+    let answer = server.get("/api/v1/pose/current").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(problem["status"], 404);
+    assert_eq!(problem["title"], "Not Found");
+    assert!(problem["detail"].as_str().unwrap().contains("no pose data"), "{problem}");
+    assert_eq!(server.get(&history(0, 100, "")).await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn the_current_frame_has_the_contracts_shape() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![person(7, 0.75, 1.25, Some(0))]);
+    let answer = server.get("/api/v1/pose/current").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("application/json"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let frame = answer.json();
+    assert_eq!(frame["timestamp"], "2026-01-02T03:04:05.050000Z");
+    assert_eq!(frame["frame_id"], 1);
+    assert_eq!(frame["processing_time_ms"], 1.5);
+    let metadata = &frame["metadata"];
+    assert_eq!(metadata["site_id"], "lab");
+    assert_eq!(metadata["source"], "simulated");
+    assert_eq!(metadata["model"], "test 0.0.1");
+    assert_eq!(metadata["calibrated"], false);
+    assert_eq!(metadata["experimental"], true);
+    assert_eq!(metadata["presence"], json!({ "present": true, "motion_level": 2.5, "coverage": 1.0 }));
+    assert_eq!(metadata["stale"], false);
+    assert_eq!(metadata["latency_ms"], Value::Null, "only live frames carry this host's time");
+
+    let person = &frame["persons"][0];
+    assert_eq!(person["id"], "7");
+    assert_eq!(person["confidence"], 0.75);
+    assert_eq!(person["zone_id"], "west");
+    assert_eq!(person["activity"], "walking");
+    assert_eq!(person["position_m"], json!([1.25, 1.0, 0.75]));
+    let keypoints = person["keypoints"].as_array().unwrap();
+    assert_eq!(keypoints.len(), 17);
+    for (i, keypoint) in keypoints.iter().enumerate() {
+        let z = 1.75 - 0.1 * i as f64;
+        assert_eq!(keypoint["id"], i);
+        assert_eq!(keypoint["name"], KEYPOINT_NAMES[i]);
+        assert_eq!(keypoint["x"], 0.25);
+        assert!((keypoint["y"].as_f64().unwrap() - (1.0 - z / 2.5)).abs() < 1e-3, "{keypoint}");
+        assert_eq!(keypoint["confidence"], 0.9);
+    }
+    let bounds = &person["bounding_box"];
+    assert_eq!((&bounds["x"], &bounds["width"]), (&json!(0.25), &json!(0.0)));
+    assert!((bounds["y"].as_f64().unwrap() - 0.3).abs() < 1e-3);
+    assert!((bounds["height"].as_f64().unwrap() - 0.64).abs() < 1e-3);
+}
+
+#[tokio::test]
+async fn filters_keep_persons_and_name_what_does_not_exist() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![
+        person(1, 0.9, 1.0, Some(0)),
+        person(2, 0.4, 1.0, Some(0)),
+        person(3, 0.5, 4.0, Some(1)),
+        person(4, 0.9, 9.0, None),
+    ]);
+    for (query, expected) in [
+        ("", vec!["1", "3", "4"]),
+        ("?min_confidence=0", vec!["1", "2", "3", "4"]),
+        ("?min_confidence=0.6", vec!["1", "4"]),
+        ("?zone_id=west", vec!["1"]),
+        ("?zone_id=west&min_confidence=0.1", vec!["1", "2"]),
+        ("?zone_id=east&unknown=1", vec!["3"]),
+        ("?min_confidence=1", vec![]),
+    ] {
+        let frame = server.get(&format!("/api/v1/pose/current{query}")).await.json();
+        assert_eq!(persons(&frame), expected, "{query}");
+    }
+    for (query, status, field) in [
+        ("?zone_id=cellar", 404, "zone_id"),
+        ("?site_id=nowhere", 404, "site_id"),
+        ("?min_confidence=high", 400, "min_confidence"),
+        ("?min_confidence=1.5", 400, "min_confidence"),
+        ("?min_confidence=NaN", 400, "min_confidence"),
+    ] {
+        let answer = server.get(&format!("/api/v1/pose/current{query}")).await;
+        assert_eq!(answer.status, status, "{query}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["field"], field, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with(field), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn history_is_filtered_and_paged() {
+    let mut server = Server::start().await;
+    for n in 1..=20 {
+        let persons = if n % 2 == 0 {
+            vec![person(5, 0.3, 1.0, Some(0)), person(6, 0.9, 4.0, Some(1))]
+        } else {
+            vec![]
+        };
+        server.feeds[0].publish(persons);
+    }
+    // The end is not part of the range.
+    assert_eq!(ids(&server.get(&history(3, 7, "")).await.json()), [3, 4, 5, 6]);
+    assert_eq!(ids(&server.get(&history(-100, 100, "&limit=3&skip=2")).await.json()), [3, 4, 5]);
+    assert_eq!(ids(&server.get(&history(-100, 100, "&skip=18")).await.json()), [19, 20]);
+    assert_eq!(ids(&server.get(&history(30, 100, "")).await.json()), Vec::<u64>::new());
+    let of_one = server.get(&history(-100, 100, "&person_id=6&limit=4&skip=1")).await.json();
+    assert_eq!(ids(&of_one), [4, 6, 8, 10]);
+    assert!(of_one.as_array().unwrap().iter().all(|f| persons(f) == ["6"]));
+    assert_eq!(server.get(&history(-100, 100, "&person_id=nobody")).await.json(), json!([]));
+    // History leaves nobody out unless asked to.
+    assert_eq!(persons(&server.get(&history(2, 3, "")).await.json()[0]), ["5", "6"]);
+    assert_eq!(persons(&server.get(&history(2, 3, "&min_confidence=0.5")).await.json()[0]), ["6"]);
+    assert_eq!(persons(&server.get(&history(2, 3, "&zone_id=west")).await.json()[0]), ["5"]);
+
+    for (path, field) in [
+        ("/api/v1/pose/history".to_owned(), "start_time"),
+        ("/api/v1/pose/history?start_time=2026-01-01T00:00:00Z".to_owned(), "end_time"),
+        ("/api/v1/pose/history?start_time=yesterday&end_time=2026-01-01T00:00:00Z".to_owned(), "start_time"),
+        (history(5, 4, ""), "end_time"),
+        (history(0, 4, "&limit=1001"), "limit"),
+        (history(0, 4, "&limit=0"), "limit"),
+        (history(0, 4, "&limit=-1"), "limit"),
+        (history(0, 4, "&limit=ten"), "limit"),
+        (history(0, 4, "&skip=-1"), "skip"),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.json()["field"], field, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_lapped_ring_gives_what_is_left() {
+    let mut server = Server::with(Options { slots: 8, ..Options::default() }).await;
+    for _ in 0..100 {
+        server.feeds[0].publish(vec![person(1, 0.9, 1.0, None)]);
+    }
+    let left = ids(&server.get(&history(-100, 1000, "")).await.json());
+    assert_eq!(left.last(), Some(&100));
+    assert!((7..=8).contains(&left.len()), "{left:?}");
+    assert!(left.windows(2).all(|w| w[1] == w[0] + 1), "{left:?}");
+}
+
+#[tokio::test]
+async fn sites_are_apart() {
+    let mut server = Server::with(Options { sites: vec!["north", "south"], ..Options::default() }).await;
+    server.feeds[0].publish(vec![person(1, 0.9, 1.0, None)]);
+    server.feeds[1].publish(vec![person(2, 0.9, 1.0, None)]);
+    server.feeds[1].publish(vec![person(3, 0.9, 1.0, None)]);
+    let current = async |query: &str| server.get(&format!("/api/v1/pose/current{query}")).await.json();
+    assert_eq!(persons(&current("").await), ["1"], "the first site answers where none is named");
+    assert_eq!(persons(&current("?site_id=north").await), ["1"]);
+    let south = current("?site_id=south").await;
+    assert_eq!((persons(&south), &south["metadata"]["site_id"]), (vec!["3"], &json!("south")));
+    assert_eq!(ids(&server.get(&history(-10, 10, "&site_id=south")).await.json()), [1, 2]);
+}
+
+#[tokio::test]
+async fn frames_of_an_earlier_run_are_old() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![person(1, 0.9, 1.0, None)]);
+    let mut second = Server::start().await;
+    // The second server maps the first one's ring as a new process would.
+    let reader = invispose_pipeline::ring::RingReader::open(server.dir.path().join("lab.ring")).unwrap();
+    let (site, _wake) = invispose_api::Site::new(common::site("lab"), reader);
+    let state = invispose_api::ApiState::new(vec![site], second.health.clone(), ApiConfig::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    second.address = listener.local_addr().unwrap();
+    tokio::spawn(invispose_api::serve(state, listener, std::future::pending()));
+    let frame = second.get("/api/v1/pose/current").await.json();
+    assert_eq!((&frame["metadata"]["stale"], &frame["metadata"]["age_ms"]), (&json!(true), &Value::Null));
+    let status = second.get("/api/v1/system/status").await.json();
+    assert_eq!(status["total_persons_tracked"], 0);
+}
+
+#[tokio::test]
+async fn status_counts_and_leaves_out_what_is_not_measured() {
+    let mut server = Server::start().await;
+    let fresh = server.get("/api/v1/system/status").await.json();
+    assert_eq!((&fresh["current_fps"], &fresh["average_latency_ms"]), (&Value::Null, &Value::Null));
+    assert_eq!(fresh["active_routers"], 0);
+
+    server.source.last_ns.set(now_ns() as u64);
+    server.health.set_device("cpu: asked for");
+    for _ in 0..3 {
+        server.feeds[0].publish(vec![person(1, 0.9, 1.0, None), person(2, 0.9, 1.0, None)]);
+    }
+    let status = server.get("/api/v1/system/status").await.json();
+    assert_eq!(status["status"], "healthy");
+    assert_eq!(status["active_routers"], 1);
+    assert_eq!(status["total_persons_tracked"], 2);
+    assert_eq!(status["average_latency_ms"], 1.5);
+    assert!(status["current_fps"].as_f64().unwrap() > 0.0);
+    assert!(status["uptime_seconds"].as_f64().unwrap() > 0.0);
+    assert!(status["memory_usage_mb"].as_f64().unwrap() > 1.0);
+    assert_eq!(status["gpu_usage_percent"], Value::Null);
+    assert_eq!(status["device"], "cpu: asked for");
+}
+
+#[tokio::test]
+async fn health_looks_at_the_pipeline() {
+    let config = ApiConfig { stale_after: Duration::from_millis(50), ..ApiConfig::default() };
+    let mut server = Server::with(Options { config, ..Options::default() }).await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    let starting = server.get("/readyz").await;
+    assert_eq!(starting.status, 503);
+    assert!(starting.json()["detail"].as_str().unwrap().contains("no frame yet"));
+    assert_eq!(server.get("/health").await.status, 200, "starting is not ill");
+
+    server.source.last_ns.set(1);
+    server.feeds[0].publish(vec![]);
+    // A running source and no new frame: the site is ill once the frame is stale.
+    let ill = loop {
+        let answer = server.get("/api/v1/system/health").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        assert_eq!(answer.json()["status"], "healthy");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(ill.status, 503);
+    let problem = ill.json();
+    assert!(problem["issues"][0].as_str().unwrap().contains("site lab: no new frame for"), "{problem}");
+    assert_eq!(problem["components"]["site lab"]["status"], "unhealthy");
+    assert_eq!(problem["components"]["source sim:test"]["status"], "healthy");
+    assert_eq!(server.get("/livez").await.status, 200, "a new start would not help");
+
+    server.health.set_fault("inference", Some("the adapter was lost".into()));
+    let dead = server.get("/livez").await;
+    assert_eq!(
+        (dead.status.as_u16(), dead.json()["detail"].as_str().unwrap()),
+        (503, "inference: the adapter was lost")
+    );
+    server.health.set_fault("inference", None);
+
+    server.source.running.set(0);
+    let problem = server.get("/health").await.json();
+    assert!(problem["detail"].as_str().unwrap().contains("source sim:test: does not run"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_replay_that_ended_is_not_ill() {
+    let mut server = Server::start().await;
+    let replay = std::sync::Arc::new(invispose_pipeline::health::SourceStats::new(
+        "file:walk.dat",
+        SourceKind::Replay,
+    ));
+    server.health.add_source(replay);
+    server.feeds[0].publish(vec![]);
+    let health = server.get("/api/v1/system/health").await;
+    assert_eq!(health.status, 200, "{}", health.text());
+    assert_eq!(health.json()["components"]["source file:walk.dat"]["status"], "ended");
+    assert_eq!(server.get("/readyz").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let mut server = Server::start().await;
+    server.source.received.add(10);
+    server.source.accepted.add(7);
+    server.source.reject("truncated \"tail\"");
+    server.health.stage("cleanup").taken.add(4);
+    server.feeds[0].publish(vec![person(1, 0.9, 1.0, None)]);
+    let answer = server.get("/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let text = answer.text();
+    for line in [
+        r#"invispose_source_received_total{source="sim:test",kind="simulated"} 10"#,
+        r#"invispose_source_accepted_total{source="sim:test",kind="simulated"} 7"#,
+        r#"invispose_source_rejected_total{source="sim:test",kind="simulated",reason="truncated \"tail\""} 1"#,
+        r#"invispose_stage_taken_total{stage="cleanup"} 4"#,
+        r#"invispose_frames_total{site="lab"} 1"#,
+        r#"invispose_persons{site="lab"} 1"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    for line in text.lines().filter(|l| !l.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let bare = name.split('{').next().unwrap();
+        assert!(text.contains(&format!("# TYPE {bare} ")), "{line}");
+        assert!(value.parse::<f64>().unwrap().is_finite(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_server_itself_are_problems_too() {
+    let server = Server::start().await;
+    let missing = server.get("/nothing").await;
+    assert_eq!((missing.status.as_u16(), missing.header("content-type")), (404, "application/problem+json"));
+    let method = server.post("/api/v1/pose/current", &[], "").await;
+    assert_eq!((method.status.as_u16(), method.header("content-type")), (405, "application/problem+json"));
+    assert_eq!(method.header("allow"), "GET,HEAD");
+}
+
+#[tokio::test]
+async fn foreign_names_and_pages_are_refused() {
+    let server = Server::start().await;
+    let rebound = server.get_with("/api/v1/system/status", &[("host", "evil.example")]).await;
+    assert_eq!(rebound.status, 421);
+    assert_eq!(rebound.json()["field"], "Host");
+    assert_eq!(server.get_with("/livez", &[("host", "localhost:8080")]).await.status, 200);
+    assert_eq!(server.get("/livez").await.header("x-content-type-options"), "nosniff");
+
+    let protocol = Some("graphql-transport-ws");
+    let own = format!("http://{}", server.address);
+    assert!(server.raw_socket(protocol, Some(&own)).await.is_ok());
+    for origin in ["http://evil.example", "null"] {
+        let refused = server.raw_socket(protocol, Some(origin)).await;
+        let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else {
+            panic!("{origin} was let in")
+        };
+        assert_eq!(answer.status(), 403);
+    }
+}
+
+#[tokio::test]
+async fn pages_load_nothing_from_elsewhere() {
+    let server = Server::start().await;
+    for path in ["/", "/graphiql"] {
+        let page = server.get(path).await;
+        assert_eq!(page.status, 200);
+        assert!(page.header("content-security-policy").starts_with("default-src 'none'; script-src 'self';"));
+        let html = page.text();
+        assert!(!html.contains("://"), "{path} names another host");
+        for part in html.split(['"']).filter(|p| p.starts_with('/') && p.contains('.')) {
+            let asset = server.get(part).await;
+            assert_eq!(asset.status, 200, "{part}");
+            let etag = asset.header("etag");
+            if !etag.is_empty() {
+                assert_eq!(server.get_with(part, &[("if-none-match", etag)]).await.status, 304);
+            }
+        }
+    }
+    assert_eq!(server.get("/graphiql/assets/..%2Fpackage.json").await.status, 404);
+}
+
+#[tokio::test]
+async fn answers_are_compressed_on_request() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish((0..10).map(|i| person(i, 0.9, 1.0, None)).collect());
+    let plain = server.get("/api/v1/pose/current").await;
+    let packed = server.get_with("/api/v1/pose/current", &[("accept-encoding", "gzip")]).await;
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), ("", "gzip"));
+    assert!(packed.body.len() * 4 < plain.body.len());
+}
