@@ -4,7 +4,6 @@
 pub mod data;
 #[cfg(feature = "nn")]
 pub mod evaluate;
-#[cfg(feature = "nn")]
 pub mod input;
 #[cfg(feature = "nn")]
 pub mod network;

@@ -7,12 +7,17 @@ pub mod capture;
 pub mod codec;
 pub mod csi;
 pub mod health;
+pub mod pipeline;
 pub mod pose;
 pub mod recording;
 pub mod ring;
 pub mod site;
+pub mod sources;
+pub mod stages;
+pub mod tracking;
 
 pub use csi::{CsiFrame, LinkId};
 pub use health::Health;
 pub use invispose_kernels::{Complex32, Layout};
+pub use pipeline::{Pipeline, PipelineBuilder};
 pub use pose::{Person, PoseFrame, Provenance, SourceKind};

@@ -1,0 +1,400 @@
+//! The whole way of a frame, wired together.
+//!
+//! ```text
+//! sources ─► assembly ─► cleanup ─► presence ─► inference ─► tracking ─► ring
+//! ```
+//!
+//! Each arrow is a bounded channel, each stage a thread (sources and assembly: one for each source and site). A stage ends when
+//! what it takes from has ended, so stopping the sources drains everything in order.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+
+use crate::health::{Health, SourceStats};
+use crate::pose::{PoseFrame, SourceKind};
+use crate::recording::Writer;
+use crate::ring::RingWriter;
+use crate::site::SiteConfig;
+use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull};
+use crate::stages::assembly::{Assembler, AssemblyConfig};
+use crate::stages::baseline::Baseline;
+use crate::stages::cleanup::Cleanup;
+use crate::stages::inference::{BatchConfig, Inference, PoseModel, SitePolicy};
+use crate::stages::intake::{Input, Intake};
+use crate::stages::output::{Output, RecordItem, Recorder};
+use crate::stages::persons::Persons;
+use crate::stages::presence::{PresenceConfig, SitePresence};
+use crate::stages::{Worker, stage};
+use crate::tracking::{PersonIds, TrackerConfig};
+
+/// Packets that wait between a source and assembly: about a second of ten links.
+const PACKETS_WAITING: usize = 1024;
+/// Windows that wait between two stages. Few: a window that waits is late.
+const WINDOWS_WAITING: usize = 8;
+/// Frames that wait for the disk.
+const RECORDS_WAITING: usize = 4096;
+/// Shutdown ends within this time.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// One site and everything that belongs to it.
+pub struct SiteSetup {
+    /// The site.
+    pub config: SiteConfig,
+    /// Its sources, each with the URI under which it is shown.
+    pub sources: Vec<(String, Box<dyn Source>)>,
+    /// What its links are like while the room is quiet, where that is known already.
+    pub baseline: Option<Baseline>,
+    /// Where to keep what is learned of that; `None` = nowhere.
+    pub baseline_file: Option<PathBuf>,
+    /// An evaluation on this very site shows that the model beats the mean pose. (A simulated site counts as evaluated
+    /// by the model's own evaluation.)
+    pub calibrated: bool,
+    /// Where its frames go; `None` = nowhere, e.g. for a recording.
+    pub ring: Option<RingWriter>,
+}
+
+impl SiteSetup {
+    /// A site with one or more sources and nothing else.
+    pub fn new(config: SiteConfig, sources: Vec<(String, Box<dyn Source>)>) -> Self {
+        Self { config, sources, baseline: None, baseline_file: None, calibrated: false, ring: None }
+    }
+}
+
+/// A recording to be written while the pipeline runs.
+pub struct RecordSetup {
+    /// The open recording.
+    pub writer: Writer,
+    /// Every packet that reaches assembly.
+    pub csi: bool,
+    /// Every pose frame.
+    pub poses: bool,
+}
+
+/// The pipeline cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// There is nothing to run.
+    #[error("no site with a source is configured")]
+    NoSource,
+    /// Two sites have one identifier.
+    #[error("two sites are called `{0}`")]
+    SameSite(String),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Everything that a [`Pipeline`] is made from.
+pub struct PipelineBuilder {
+    health: Health,
+    sites: Vec<SiteSetup>,
+    model: Option<Box<dyn PoseModel>>,
+    ids: PersonIds,
+    record: Option<RecordSetup>,
+    frames_to: Option<Sender<PoseFrame>>,
+    assembly: AssemblyConfig,
+    presence: PresenceConfig,
+    batch: BatchConfig,
+    tracker: TrackerConfig,
+}
+
+impl PipelineBuilder {
+    /// An empty pipeline that reports to `health`.
+    pub fn new(health: Health) -> Self {
+        Self {
+            health,
+            sites: Vec::new(),
+            model: None,
+            ids: PersonIds::in_memory(),
+            record: None,
+            frames_to: None,
+            assembly: AssemblyConfig::default(),
+            presence: PresenceConfig::default(),
+            batch: BatchConfig::default(),
+            tracker: TrackerConfig::default(),
+        }
+    }
+
+    /// Adds a site.
+    pub fn site(mut self, site: SiteSetup) -> Self {
+        self.sites.push(site);
+        self
+    }
+
+    /// The network that looks for people. Without one there is presence only.
+    pub fn model(mut self, model: Box<dyn PoseModel>) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// Where person ids come from; by default they are kept nowhere.
+    pub fn person_ids(mut self, ids: PersonIds) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// Writes a recording.
+    pub fn record(mut self, record: RecordSetup) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Sends every finished frame here too. The pipeline waits for this receiver: it is for tests and for tools that
+    /// need every frame.
+    pub fn frames_to(mut self, frames: Sender<PoseFrame>) -> Self {
+        self.frames_to = Some(frames);
+        self
+    }
+
+    /// Windows and hops.
+    pub fn assembly(mut self, config: AssemblyConfig) -> Self {
+        self.assembly = config;
+        self
+    }
+
+    /// The rules of presence.
+    pub fn presence(mut self, config: PresenceConfig) -> Self {
+        self.presence = config;
+        self
+    }
+
+    /// How windows are gathered for the network.
+    pub fn batch(mut self, config: BatchConfig) -> Self {
+        self.batch = config;
+        self
+    }
+
+    /// The rules of tracking.
+    pub fn tracker(mut self, config: TrackerConfig) -> Self {
+        self.tracker = config;
+        self
+    }
+
+    /// Starts all threads.
+    pub fn start(self) -> Result<Pipeline, PipelineError> {
+        self.check()?;
+        let Self { health, sites, model, ids, record, frames_to, assembly, presence, batch, tracker } = self;
+        let (stop_handle, stop) = Stop::new();
+        let mut sources = Vec::new();
+        let mut workers = Vec::new();
+
+        let (recorder, to_recording) = match record {
+            Some(setup) => {
+                let (to_recording, from_stages) = bounded(RECORDS_WAITING);
+                let sender = RecordSenders {
+                    csi: setup.csi.then(|| to_recording.clone()),
+                    poses: setup.poses.then_some(to_recording),
+                };
+                (Some((setup.writer, from_stages)), sender)
+            }
+            None => (None, RecordSenders::default()),
+        };
+
+        let (windows, from_assembly) = bounded(WINDOWS_WAITING);
+        let mut detectors = HashMap::new();
+        let mut policies = Vec::new();
+        let mut rings = HashMap::new();
+        let mut places = HashMap::new();
+        for setup in sites {
+            let id: Arc<str> = setup.config.id.as_str().into();
+            let kind = kind_of(&setup.sources);
+            let every_window = setup.sources.iter().all(|(_, s)| s.speed() == Speed::Max);
+            let earned = kind == SourceKind::Simulated && model.as_ref().is_some_and(|m| m.beats_mean_pose());
+
+            let mut inputs = Vec::new();
+            for (uri, source) in setup.sources {
+                let (worker, input) = start_source(uri, source, &health, &stop)?;
+                sources.push(worker);
+                inputs.push(input);
+            }
+            let intake = Intake::new(
+                inputs,
+                Assembler::new(id.clone(), kind, assembly.clone()),
+                assembly.hop,
+                to_recording.csi.clone(),
+                health.stage("assembly"),
+            );
+            let windows = windows.clone();
+            workers.push(Worker::spawn(format!("assembly-{id}"), "assembly", health.clone(), move || {
+                intake.run(&windows);
+            })?);
+
+            detectors.insert(
+                id.clone(),
+                SitePresence::new(presence.clone(), setup.baseline.as_ref(), setup.baseline_file),
+            );
+            places.insert(id.clone(), setup.config.clone());
+            policies.push(SitePolicy {
+                config: setup.config,
+                calibrated: setup.calibrated || earned,
+                every_window,
+            });
+            if let Some(ring) = setup.ring {
+                rings.insert(id, ring);
+            }
+        }
+        drop(windows);
+
+        let (clean, from_cleanup) = bounded(WINDOWS_WAITING);
+        let mut cleanup = Cleanup::new();
+        workers.push(stage("cleanup", &health, from_assembly, clean, move |window| cleanup.run(window))?);
+
+        let (observed, from_presence) = bounded(WINDOWS_WAITING);
+        let faults = health.clone();
+        workers.push(stage("presence", &health, from_cleanup, observed, move |window| {
+            SitePresence::run(&mut detectors, window, &faults)
+        })?);
+
+        let (detections, from_inference) = bounded(WINDOWS_WAITING);
+        let inference = Inference::new(policies, model, batch, health.clone());
+        workers.push(Worker::spawn("inference", "inference", health.clone(), move || {
+            inference.run(&from_presence, &detections);
+        })?);
+
+        let (frames, from_tracking) = bounded(WINDOWS_WAITING);
+        let mut persons = Persons::new(places, tracker, ids, health.clone());
+        workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
+
+        let output = Output::new(rings, frames_to, to_recording.poses.clone(), health.clone());
+        workers.push(Worker::spawn("ring", "ring", health.clone(), move || output.run(&from_tracking))?);
+
+        // The recorder ends when the last stage that records has ended.
+        drop(to_recording);
+        if let Some((writer, from_stages)) = recorder {
+            let recorder = Recorder::new(writer, health.clone());
+            workers.push(Worker::spawn("recording", "recording", health.clone(), move || {
+                recorder.run(&from_stages);
+            })?);
+        }
+        Ok(Pipeline { health, stop: Some(stop_handle), sources, workers })
+    }
+
+    fn check(&self) -> Result<(), PipelineError> {
+        if self.sites.iter().all(|s| s.sources.is_empty()) {
+            return Err(PipelineError::NoSource);
+        }
+        let mut seen = std::collections::HashSet::new();
+        match self.sites.iter().find(|s| !seen.insert(s.config.id.as_str())) {
+            Some(site) => Err(PipelineError::SameSite(site.config.id.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct RecordSenders {
+    csi: Option<Sender<RecordItem>>,
+    poses: Option<Sender<RecordItem>>,
+}
+
+/// What a site's frames are, when its sources differ: simulated as soon as one is, and live only if all are.
+fn kind_of(sources: &[(String, Box<dyn Source>)]) -> SourceKind {
+    let has = |kind| sources.iter().any(|(_, s)| s.kind() == kind);
+    if has(SourceKind::Simulated) {
+        SourceKind::Simulated
+    } else if has(SourceKind::Replay) {
+        SourceKind::Replay
+    } else {
+        SourceKind::Live
+    }
+}
+
+fn start_source(
+    uri: String,
+    source: Box<dyn Source>,
+    health: &Health,
+    stop: &Stop,
+) -> io::Result<(Worker, Input)> {
+    let (kind, speed) = (source.kind(), source.speed());
+    let account = Arc::new(SourceStats::new(uri.clone(), kind));
+    health.add_source(account.clone());
+    let when_full = if kind == SourceKind::Live { WhenFull::DropOldest } else { WhenFull::Block };
+    let (sender, receiver) = FrameSender::new(account.clone(), when_full, PACKETS_WAITING);
+    let (stop, faults) = (stop.clone(), health.clone());
+    account.running.set(1);
+    let worker = Worker::spawn(format!("source {uri}"), "source", health.clone(), move || {
+        // Also when the source panics.
+        let _running = Running(account);
+        match source.run(&sender, &stop) {
+            Ok(()) => tracing::info!(uri, "source has ended"),
+            Err(e) => {
+                tracing::error!(uri, "{e}");
+                faults.set_fault("source", Some(format!("{uri}: {e}")));
+            }
+        }
+    })?;
+    Ok((worker, Input { receiver, speed, live: kind == SourceKind::Live }))
+}
+
+struct Running(Arc<SourceStats>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(0);
+    }
+}
+
+/// A running pipeline. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Pipeline {
+    health: Health,
+    stop: Option<StopHandle>,
+    sources: Vec<Worker>,
+    workers: Vec<Worker>,
+}
+
+/// Threads that did not end in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("still running after {after:?}: {}", names.join(", "))]
+pub struct Stragglers {
+    /// How long they were waited for.
+    pub after: Duration,
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+impl Pipeline {
+    /// What it knows of itself.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// All sources have ended and everything that they sent has come out.
+    pub fn finished(&self) -> bool {
+        self.sources.iter().chain(&self.workers).all(Worker::is_finished)
+    }
+
+    /// Waits until all sources have ended by themselves and everything has come out.
+    pub fn join(mut self) {
+        for worker in self.sources.drain(..).chain(self.workers.drain(..)) {
+            worker.join();
+        }
+    }
+
+    /// Stops the sources, lets everything that they sent come out, and waits for the end for at most `within`.
+    pub fn stop(mut self, within: Duration) -> Result<(), Stragglers> {
+        self.stop = None;
+        let deadline = Instant::now() + within;
+        while !self.finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let names: Vec<String> = self
+            .sources
+            .iter()
+            .chain(&self.workers)
+            .filter(|w| !w.is_finished())
+            .map(|w| w.name().to_owned())
+            .collect();
+        if names.is_empty() {
+            self.join();
+            Ok(())
+        } else {
+            Err(Stragglers { after: within, names })
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The stages between capture and the ring, each a plain state machine; [`crate::pipeline`] gives each its thread.
+
+pub mod assembly;
+pub mod baseline;
+pub mod cleanup;
+pub mod inference;
+pub mod intake;
+pub mod motion;
+pub mod output;
+pub mod persons;
+pub mod presence;
+mod worker;
+
+pub use worker::{Worker, stage};
