@@ -8,6 +8,7 @@ pub mod adr018_jsonl;
 pub mod atheros;
 pub mod bytes;
 mod clock;
+pub mod convert;
 mod decoder;
 mod encode;
 pub mod esp32_csv;
@@ -16,6 +17,7 @@ pub mod inspect;
 pub mod intel5300;
 mod links;
 pub mod nexmon;
+pub mod npz;
 pub mod picoscenes;
 mod reader;
 pub mod tones;
@@ -34,5 +36,6 @@ pub static FORMATS: &[&Format] = &[
     &intel5300::FORMAT,
     &nexmon::FORMAT,
     &nexmon::FORMAT_NG,
+    &npz::FORMAT,
     &picoscenes::FORMAT,
 ];
