@@ -134,14 +134,18 @@ impl Decoder for Intel5300 {
 }
 
 fn sniff(head: &[u8]) -> bool {
-    if is_report(head, 0) {
-        return true;
+    // A report at the start or right after a few other records.
+    let mut at = 0;
+    for _ in 0..64 {
+        match take(head, at) {
+            Some([_, _, BEAMFORMING]) if is_report(head, at) => return true,
+            None | Some([_, _, BEAMFORMING] | [0, 0, _]) => break,
+            Some([high, low, _]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
     }
-    // Other records may come first, or damage: then two reports that follow each other.
+    // After damage: two reports that follow each other.
     let Some(first) = find_report(head, 0, head.len()) else { return false };
     let mut log = Intel5300 { at: first, ..Intel5300::default() };
-    let leading = Intel5300::default().next(head).is_some_and(|item| item.is_ok());
-    leading
-        || (log.next(head).is_some_and(|item| item.is_ok())
-            && log.next(head).is_some_and(|item| item.is_ok()))
+    let mut follows = || log.next(head).is_some_and(|item| item.is_ok());
+    follows() && follows()
 }

@@ -50,10 +50,8 @@ pub struct RxBasic {
 }
 
 impl RxBasic {
+    /// Decodes the body of a segment of version 1 to 5; `None` if it ends early.
     fn parse(body: &[u8], version: u16) -> Option<Self> {
-        if !(1..=5).contains(&version) {
-            return None;
-        }
         let mut fields = Fields::new(body, Endian::Little);
         let device_type = fields.u16()?;
         let timestamp = fields.u64()?;
@@ -178,10 +176,12 @@ impl Record {
                 return Err(bad(&format!("segment {i} of {segments} ends early")));
             };
             match name {
+                b"RxSBasic" if !(1..=5).contains(&version) => {
+                    return Err(("unsupported", format!("RxSBasic segment of version {version}")));
+                }
                 b"RxSBasic" => {
                     let parsed = RxBasic::parse(body, version);
-                    basic =
-                        Some(parsed.ok_or_else(|| bad(&format!("RxSBasic segment of version {version}")))?);
+                    basic = Some(parsed.ok_or_else(|| bad("RxSBasic segment ends early"))?);
                 }
                 b"CSI" => csi = Some((body, version)),
                 b"MVMExtra" => {
