@@ -117,15 +117,9 @@ pub(crate) fn walk(body: &Body, path: &Path, s: f32, cycle: f32) -> Posture {
         *foot_at = v3(local.x, local.y, body.ankle_height + lift + 1.6 * rolled);
     }
     let (swing, double) = ((TAU * (phase + LANDING)).cos(), (2.0 * TAU * phase).cos());
-    // Highest over the standing foot, and never higher than both legs reach.
-    let mut height = body.standing_hip() - strength * 0.015 * (1.0 - double);
+    // Highest over the standing foot.
+    let height = body.standing_hip() - strength * 0.015 * (1.0 - double);
     let pelvis_y = 0.02 * strength * (TAU * phase).cos();
-    let reach = (body.thigh + body.shank) * 0.999;
-    for (i, f) in feet.iter().enumerate() {
-        let hip_y = if i == 0 { body.hip_half } else { -body.hip_half };
-        let across = f.x.hypot(f.y - pelvis_y - hip_y);
-        height = height.min(f.z + (reach * reach - across * across).max(0.04).sqrt());
-    }
     let mut p = Posture { pelvis: v3(0.0, pelvis_y, height), feet, ..stand };
     p.bend = 0.05 * strength;
     p.yaw = -0.08 * strength * swing;

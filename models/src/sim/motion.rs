@@ -61,6 +61,9 @@ const DETOUR: f32 = 1.4;
 /// How far lying bodies reach from where they stood, metres, for a stature of 1 m.
 const REACH: f32 = 0.95;
 
+/// How far hands and heads of people who sit down or squat reach, in the same unit.
+const BENT: f32 = 0.44;
+
 #[derive(Clone, Copy, Debug)]
 enum Fall {
     Back,
@@ -170,6 +173,7 @@ impl Script {
             }
         };
         self.sway(t, &mut moment.posture);
+        moment.posture.settle(&self.body);
         moment
     }
 
@@ -229,7 +233,7 @@ impl Script {
                     }
                 }
                 2 if self.floor.clear(w.at, 0.62 * self.body.stature) => w.gesture(&mut d, left.min(8.0)),
-                3 if left > 6.0 => {
+                3 if left > 6.0 && self.floor.clear(w.at, BENT * self.body.stature) => {
                     let hold = d.between([2.0, (left - 3.0).min(12.0)]);
                     w.push(1.3 + hold + 1.4, Kind::Sit { hold });
                 }
@@ -247,7 +251,7 @@ impl Script {
                     };
                     w.push(FALL_S + hold + GET_UP_S, Kind::Fall { fall, hold });
                 }
-                6 if left > 4.0 => {
+                6 if left > 4.0 && self.floor.clear(w.at, BENT * self.body.stature) => {
                     let hold = d.between([0.3, 1.5]);
                     w.push(0.9 + hold + 1.0, Kind::Squat { hold });
                 }

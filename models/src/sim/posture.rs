@@ -1,7 +1,7 @@
 //! Postures: what a body does, apart from where it is and which way it faces.
 
 use super::body::Body;
-use super::geom::{Vec3, v3};
+use super::geom::{Frame, Vec3, smooth, v3};
 
 /// One arm's angles in radians, at rest hanging down.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,6 +165,21 @@ impl Posture {
     pub fn kneel(b: &Body) -> Self {
         let s = Self::squat(b);
         Self { pelvis: v3(-0.08 * b.stature, 0.0, 0.27 * b.stature), pitch: 0.7, bend: 0.3, ..s }
+    }
+
+    /// Lowers the hips of somebody on their feet until both legs reach their ankles: feet stay where they are put.
+    pub fn settle(&mut self, b: &Body) {
+        let reach = (b.thigh + b.shank) * 0.999;
+        let upright = smooth((self.pelvis.z / b.standing_hip() - 0.6) / 0.2);
+        let pelvis = Frame::heading(self.yaw).pitch(self.pitch).roll(self.roll);
+        let mut lower: f32 = 0.0;
+        for (foot, side) in self.feet.iter().zip([1.0, -1.0]) {
+            let hip = self.pelvis + pelvis.y * (side * b.hip_half);
+            let across = (foot.x - hip.x).hypot(foot.y - hip.y);
+            let highest = foot.z + (reach * reach - across * across).max(0.04).sqrt();
+            lower = lower.max(hip.z - highest);
+        }
+        self.pelvis.z -= upright * lower;
     }
 
     /// Linear blend from `self` (0) to `o` (1).
