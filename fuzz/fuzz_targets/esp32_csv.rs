@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| invispose_fuzz::decode("esp32_csv", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invispose_fuzz::decode("esp32-csv", data));
