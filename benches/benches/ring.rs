@@ -30,7 +30,7 @@ const READERS: [usize; 3] = [1, 8, 64];
 trait Transport {
     const NAME: &'static str;
     /// What a reader's thread needs to make its reader.
-    type Address: Clone + Send;
+    type Address: Sync;
     type Writer;
     type Reader;
     fn open() -> (Self::Writer, Self::Address);
