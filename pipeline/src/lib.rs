@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod codec;
 pub mod csi;
+pub mod evaluation;
 pub mod health;
 pub mod pipeline;
 pub mod pose;

@@ -268,7 +268,7 @@ impl Room {
             .map(|i| {
                 let (rx, k) = ((i / 20) as f32, (i % 20) as f32);
                 let fixed = Complex32::from_polar(1.0, 0.3 * k + rx);
-                let path = Complex32::from_polar(0.3, 25.0 * seconds + 0.1 * k + rx);
+                let path = Complex32::from_polar(0.3, 25.0 * seconds + 0.1 * k + 2.2 * rx);
                 let noise = Complex32::new(self.noise.next(), self.noise.next()) * 0.04;
                 let sum = if moving { fixed + path } else { fixed };
                 (sum + noise) * Complex32::from_polar(self.gain, phase)

@@ -92,8 +92,8 @@ pub struct LinkWindow {
     pub center_mhz: Option<f32>,
     /// Bandwidth in MHz, from the newest packet.
     pub bandwidth_mhz: Option<u16>,
-    /// RSSI of each step's packet in dBm; NaN where there is none.
-    pub rssi_dbm: Vec<f32>,
+    /// `[step]`: RSSI of the packet in dBm.
+    pub rssi_dbm: Vec<Option<f32>>,
     /// `[step][tx][rx][subcarrier]`, zeros where no packet came.
     pub csi: Vec<Complex32>,
     /// `[step]`: a packet was received within half a step.
@@ -473,7 +473,7 @@ impl Stream {
             subcarrier_index: newest.subcarrier_index.clone(),
             center_mhz: newest.center_mhz,
             bandwidth_mhz: newest.bandwidth_mhz,
-            rssi_dbm: cells.iter().map(|c| c.and_then(|c| c.rssi_dbm).unwrap_or(f32::NAN)).collect(),
+            rssi_dbm: cells.iter().map(|c| c.and_then(|c| c.rssi_dbm)).collect(),
             csi,
             received,
         })

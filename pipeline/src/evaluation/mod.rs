@@ -1,0 +1,3 @@
+//! Measurements of the stages on labelled recordings.
+
+pub mod motion;
