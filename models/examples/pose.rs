@@ -33,19 +33,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["evaluate", suite, rest @ ..] => {
             let weights = rest.first().map_or(Weights::Shipped, |path| Weights::File(path.into()));
             let predictor = Predictor::load(&weights, DeviceChoice::Cpu)?;
-            let report = evaluate::run(suite.parse()?, &predictor, |done, total| eprintln!("{done}/{total}"))?;
+            let report =
+                evaluate::run(suite.parse()?, &predictor, |done, total| eprintln!("{done}/{total}"))?;
             println!("{}", serde_json::to_string_pretty(&report)?);
         }
         ["time"] => {
-            let job =
-                Job { place: Place::Demo, split: Split::Train, index: 0, people: 1, seconds: 20.0, packet_hz: 50.0 };
+            let job = Job {
+                place: Place::Demo,
+                split: Split::Train,
+                index: 0,
+                people: 1,
+                seconds: 20.0,
+                packet_hz: 50.0,
+            };
             let start = Instant::now();
             let sequence = data::simulate(&job)?;
             println!("simulating {} s of three links: {:.2} s", job.seconds, start.elapsed().as_secs_f32());
             let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu)?;
             println!("{:?}", predictor.describe());
             for batch in [1, MAX_LINKS, 32] {
-                let inputs: Vec<_> = sequence.ends().step_by(7).take(batch).map(|e| sequence.input(e)).collect();
+                let inputs: Vec<_> =
+                    sequence.ends().step_by(7).take(batch).map(|e| sequence.input(e)).collect();
                 predictor.predict(&inputs)?;
                 let start = Instant::now();
                 for _ in 0..50 {

@@ -3,7 +3,9 @@
 //! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; the links'
 //! codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). A trunk turns the
 //! average into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object Detection with
-//! Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
+//! Transformers", 2020). What a moving body adds to the channel turns with every wavelength of path; where it comes from is told
+//! by phases between antennas and between subcarriers. So the first layer multiplies pairs of linear filters (a bilinear
+//! layer, Lin et al., "Bilinear CNN Models", 2015), in which the turning cancels. Everything else is a matrix product, which is what burn's CPU backend does best.
 
 use burn::{
     module::{Module, Param},
@@ -54,10 +56,10 @@ impl Default for NetworkConfig {
 impl NetworkConfig {
     /// Multiply-adds of the matrix products for one window with this many links.
     pub fn multiply_adds(&self, links: usize) -> usize {
-        let per_link = PATCHES * PATCH * FEATURES * self.patch
+        let per_link = PATCHES * PATCH * FEATURES * 2 * self.patch
             + FIXED * self.fixed
             + self.fixed * (2 * self.patch + self.link)
-            + SPANS * MERGE * self.patch * self.span
+            + SPANS * MERGE * 2 * self.patch * self.span
             + SPANS * self.span * self.link
             + 4 * self.link * self.link;
         let site = self.link * self.link
@@ -71,7 +73,7 @@ impl NetworkConfig {
     pub fn init(&self, device: &Device) -> PoseNetwork {
         let linear = |i, o| LinearConfig::new(i, o).init(device);
         PoseNetwork {
-            patch: linear(PATCH * FEATURES, self.patch),
+            patch: linear(PATCH * FEATURES, 2 * self.patch),
             place: Param::from_tensor(Tensor::random(
                 [PATCHES, self.patch],
                 Distribution::Normal(0.0, 0.02),
@@ -79,7 +81,7 @@ impl NetworkConfig {
             )),
             fixed: linear(FIXED, self.fixed),
             modulation: linear(self.fixed, 2 * self.patch),
-            span: linear(MERGE * self.patch, self.span),
+            span: linear(MERGE * 2 * self.patch, self.span),
             link: linear(SPANS * self.span, self.link),
             link_fixed: linear(self.fixed, self.link),
             link_block: Residual::new(self.link, device),
@@ -187,13 +189,15 @@ impl PoseNetwork {
     pub fn forward(&self, batch: Batch) -> Tensor<3> {
         let [links, patches, _] = batch.features.dims();
         let patch = self.patch.forward(batch.features);
-        let width = patch.dims()[2];
+        let width = patch.dims()[2] / 2;
         let fixed = relu(self.fixed.forward(batch.fixed));
         let modulation = self.modulation.forward(fixed.clone()).reshape([links, 2, width]);
         let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
         let shift = modulation.narrow(1, 1, 1) + self.place.val().unsqueeze_dim::<3>(0);
-        let patch = relu(patch * scale + shift);
-        let span = relu(self.span.forward(patch.reshape([links, patches / MERGE, MERGE * width])));
+        let plain = patch.clone().narrow(2, 0, width) * scale + shift;
+        let product = plain.clone() * patch.narrow(2, width, width);
+        let patch = Tensor::cat(vec![relu(plain), product], 2);
+        let span = relu(self.span.forward(patch.reshape([links, patches / MERGE, MERGE * 2 * width])));
         let [_, spans, width] = span.dims();
         let link = self.link.forward(span.reshape([links, spans * width])) + self.link_fixed.forward(fixed);
         let link = self.link_block.forward(link);
@@ -316,8 +320,8 @@ mod tests {
             + c.trunk
             + 4 * c.trunk
             + SLOTS * OUTPUTS;
-        let shared_in_time = PATCHES * PATCH * FEATURES * c.patch - PATCH * FEATURES * c.patch
-            + (SPANS - 1) * MERGE * c.patch * c.span;
+        let shared_in_time =
+            (PATCHES - 1) * PATCH * FEATURES * 2 * c.patch + (SPANS - 1) * MERGE * 2 * c.patch * c.span;
         assert_eq!(network.num_params(), c.multiply_adds(1) - shared_in_time + biases_and_norms);
     }
 }

@@ -22,8 +22,8 @@ pub const WINDOW_S: f32 = STEPS as f32 / RATE_HZ;
 pub const BINS: usize = 12;
 /// Receive antennas looked at; further ones are left out.
 pub const ANTENNAS: usize = 3;
-/// Antenna pairs: (1, 0), (2, 0), (2, 1).
-pub const PAIRS: [(usize, usize); 3] = [(1, 0), (2, 0), (2, 1)];
+/// Antenna pairs compared.
+pub const PAIRS: [(usize, usize); 2] = [(1, 0), (2, 1)];
 /// Real channels per bin: a complex value for each pair, an amplitude for each antenna.
 pub const CHANNELS: usize = 2 * PAIRS.len() + ANTENNAS;
 /// Numbers per link and time step: the channels of every bin and whether a packet was received.

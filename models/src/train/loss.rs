@@ -14,7 +14,7 @@ use crate::{
 /// Which person each slot of a window stands for.
 pub type Assignment = [Option<usize>; SLOTS];
 
-/// The assignment of persons to slots with the least cost (all are tried: there are few), for each window.
+/// The assignment of persons to slots with the least cost, for each window.
 /// `outputs` is `[window][SLOTS][OUTPUTS]`.
 pub fn assign(outputs: &[f32], persons: &[&[Person]], rooms: &[[f32; 3]]) -> Vec<Assignment> {
     outputs
@@ -32,7 +32,8 @@ pub fn assign(outputs: &[f32], persons: &[&[Person]], rooms: &[[f32; 3]]) -> Vec
         .collect()
 }
 
-/// The assignment of `persons` persons to the slots with the least total cost.
+/// The assignment of `persons` persons to as many slots with the least total cost. The first slots are used: so slot k is
+/// taken if there are more than k people, and a person alone is always the first slot's.
 pub fn best_assignment(persons: usize, cost: impl Fn(usize, usize) -> f32) -> Assignment {
     fn search(
         person: usize,
@@ -48,7 +49,7 @@ pub fn best_assignment(persons: usize, cost: impl Fn(usize, usize) -> f32) -> As
             }
             return;
         }
-        for slot in 0..SLOTS {
+        for slot in 0..persons {
             if now[slot].is_none() {
                 now[slot] = Some(person);
                 search(person + 1, persons, costs, so_far + costs[slot][person], now, best);
@@ -154,7 +155,8 @@ mod tests {
         let costs = [[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, 2.0]];
         // By hand: slot 1 takes person 0 (2), slot 0 person 1 (1), slot 2 person 2 (2).
         assert_eq!(best_assignment(3, |s, p| costs[s][p]), [Some(1), Some(0), Some(2)]);
-        assert_eq!(best_assignment(1, |s, p| costs[s][p]), [None, Some(0), None]);
+        assert_eq!(best_assignment(2, |s, p| costs[s][p]), [Some(1), Some(0), None]);
+        assert_eq!(best_assignment(1, |s, p| costs[s][p]), [Some(0), None, None]);
         assert_eq!(best_assignment(0, |s, p| costs[s][p]), [None; 3]);
     }
 }

@@ -1,0 +1,247 @@
+//! The shipped network does what it says: its weights matter, its input matters, and damaged weights are refused.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::OnceLock;
+
+use invispose_models::{
+    data::{self, Job, Mirror, Place, Sequence},
+    evaluate::metrics::{distance, root},
+    input::{FEATURES, Input, STEPS},
+    predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
+    sim::Split,
+    train::{self, Progress, TrainConfig, TrainError},
+    weights::{self, DEFAULT_WEIGHTS},
+};
+
+fn predictor() -> &'static Predictor {
+    static SHIPPED: OnceLock<Predictor> = OnceLock::new();
+    SHIPPED.get_or_init(|| Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).unwrap())
+}
+
+/// Somebody in the demo room, seeds of the test split.
+fn somebody() -> &'static Sequence {
+    static SCENE: OnceLock<Sequence> = OnceLock::new();
+    SCENE.get_or_init(|| simulate(1, 41))
+}
+
+fn simulate(people: usize, index: u32) -> Sequence {
+    let job = Job { place: Place::Demo, split: Split::Test, index, people, seconds: 30.0, packet_hz: 50.0 };
+    data::simulate(&job).unwrap()
+}
+
+fn inputs(sequence: &Sequence, hop: usize) -> Vec<Input> {
+    sequence.ends().step_by(hop).map(|e| sequence.input(e)).collect()
+}
+
+fn best(predictor: &Predictor, inputs: &[Input]) -> Vec<Detection> {
+    predictor.predict(inputs).unwrap().into_iter().map(|d| d.into_iter().next().unwrap()).collect()
+}
+
+fn moved(a: &[Detection], b: &[Detection]) -> f32 {
+    let each = a.iter().zip(b).map(|(a, b)| distance(root(&a.keypoints), root(&b.keypoints)));
+    each.sum::<f32>() / a.len() as f32
+}
+
+#[test]
+fn the_shipped_weights_have_a_card_and_fit_in_four_megabytes() {
+    assert!(DEFAULT_WEIGHTS.len() < 4_000_000, "{}", DEFAULT_WEIGHTS.len());
+    let card = predictor().card();
+    assert!(card.steps > 0 && card.windows > 0 && !card.config.is_empty() && !card.metrics.is_empty());
+    assert!(TrainConfig::from_toml(&card.config).is_ok());
+    let d = predictor().describe();
+    assert_eq!(d.device, "cpu (flex)");
+    assert!(d.parameters * 4 < DEFAULT_WEIGHTS.len());
+}
+
+#[test]
+fn the_same_input_gives_the_same_answer_bit_for_bit() {
+    let inputs = inputs(somebody(), 100);
+    assert_eq!(predictor().predict(&inputs).unwrap(), predictor().predict(&inputs).unwrap());
+    predictor().warm_up().unwrap();
+}
+
+#[test]
+fn disturbed_weights_change_the_answer() {
+    let mut bytes = DEFAULT_WEIGHTS.to_vec();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    // Every tensor value a tenth larger, and the checksum made right again.
+    for value in bytes[8 + header..].chunks_exact_mut(4) {
+        let v = f32::from_le_bytes(value.try_into().unwrap()) * 1.1;
+        value.copy_from_slice(&v.to_le_bytes());
+    }
+    let (device, card) = (Default::default(), predictor().card().clone());
+    let bytes = rechecked(bytes);
+    let (network, _) = weights::from_bytes(&bytes, &device).unwrap();
+    let bytes = weights::to_bytes(&network, &card).unwrap();
+    let disturbed = Predictor::load(&Weights::Bytes(bytes), DeviceChoice::Cpu).unwrap();
+    let inputs = inputs(somebody(), 100);
+    let change = moved(&best(predictor(), &inputs), &best(&disturbed, &inputs));
+    assert!(change > 0.02, "{change}");
+}
+
+/// The file with the checksum of its tensors.
+fn rechecked(bytes: Vec<u8>) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+    let old = {
+        let value: serde_json::Value = serde_json::from_str(&header).unwrap();
+        value["__metadata__"]["invispose_crc32"].as_str().unwrap().to_owned()
+    };
+    let new = format!("{:08x}", crc32fast::hash(&bytes[8 + length..]));
+    let mut out = bytes[..8].to_vec();
+    out.extend_from_slice(header.replace(&old, &new).as_bytes());
+    out.extend_from_slice(&bytes[8 + length..]);
+    out
+}
+
+#[test]
+fn shuffling_the_packets_in_time_changes_the_answer() {
+    let inputs = inputs(somebody(), 100);
+    let shuffled: Vec<Input> = inputs
+        .iter()
+        .map(|input| {
+            let mut input = input.clone();
+            for link in &mut input.links {
+                let before = link.features.clone();
+                // 37 and the number of steps have no common divisor: every step once.
+                for step in 0..STEPS {
+                    let from = step * 37 % STEPS;
+                    link.features[step * FEATURES..(step + 1) * FEATURES]
+                        .copy_from_slice(&before[from * FEATURES..(from + 1) * FEATURES]);
+                }
+            }
+            input
+        })
+        .collect();
+    let change = moved(&best(predictor(), &inputs), &best(predictor(), &shuffled));
+    assert!(change > 0.05, "{change}");
+}
+
+#[test]
+fn the_answer_follows_the_person() {
+    // Far better than the mean position, and left is told from right.
+    let (mut error, mut spread, mut agree, mut count) = (0.0, 0.0, 0, 0);
+    for index in 42..46 {
+        let sequence = simulate(1, index);
+        let ends: Vec<usize> = sequence.ends().step_by(25).collect();
+        let found = best(predictor(), &ends.iter().map(|&e| sequence.input(e)).collect::<Vec<_>>());
+        for (d, &end) in found.iter().zip(&ends) {
+            let truth = root(&sequence.persons(end, Mirror::default())[0].keypoints_m);
+            let at = root(&d.keypoints);
+            let middle = [0.5 * sequence.room_m[0], 0.5 * sequence.room_m[1], truth[2]];
+            error += distance(at, truth);
+            spread += distance(middle, truth);
+            agree += usize::from((at[0] > middle[0]) == (truth[0] > middle[0]));
+            count += 1;
+        }
+    }
+    assert!(error < 0.5 * spread, "mean error {} against {}", error / count as f32, spread / count as f32);
+    assert!(agree * 10 > count * 8, "{agree} of {count}");
+}
+
+#[test]
+fn the_same_room_without_the_person_gives_nobody() {
+    let empty = simulate(0, 47);
+    let detections = predictor().predict(&inputs(&empty, 5)).unwrap();
+    let most = detections.iter().flatten().map(|d| d.confidence).fold(0.0, f32::max);
+    assert!(most < 0.5, "{most}");
+    let with = predictor().predict(&inputs(somebody(), 5)).unwrap();
+    let seen = with.iter().filter(|d| d[0].confidence >= 0.5).count();
+    assert!(seen * 10 > with.len() * 9, "{seen} of {}", with.len());
+}
+
+#[test]
+fn damaged_and_foreign_weights_are_refused_by_name() {
+    let load = |bytes: Vec<u8>| Predictor::load(&Weights::Bytes(bytes), DeviceChoice::Cpu).map(|_| ());
+    assert!(matches!(load(Vec::new()), Err(LoadError::Malformed(_))));
+    assert!(matches!(load(vec![0xFF; 64]), Err(LoadError::Malformed(_))));
+    let mut cut = DEFAULT_WEIGHTS.to_vec();
+    cut.truncate(cut.len() - 4);
+    assert!(matches!(load(cut), Err(LoadError::Checksum { .. })));
+    let mut flipped = DEFAULT_WEIGHTS.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(matches!(load(flipped), Err(LoadError::Checksum { .. })));
+
+    let (device, card) = (Default::default(), predictor().card().clone());
+    let (network, _) = weights::from_bytes(DEFAULT_WEIGHTS, &device).unwrap();
+    let mut newer = card.clone();
+    newer.format += 1;
+    assert!(matches!(
+        load(weights::to_bytes(&network, &newer).unwrap()),
+        Err(LoadError::Format { found: 2 })
+    ));
+    let mut other = card.clone();
+    other.shape.steps += 1;
+    assert!(matches!(load(weights::to_bytes(&network, &other).unwrap()), Err(LoadError::Shape { .. })));
+    let mut wider = card.clone();
+    wider.network.trunk += 8;
+    assert!(matches!(load(weights::to_bytes(&network, &wider).unwrap()), Err(LoadError::Tensors(_))));
+
+    let missing = Weights::File("no/such/weights.safetensors".into());
+    assert!(matches!(Predictor::load(&missing, DeviceChoice::Cpu), Err(LoadError::Read { .. })));
+    #[cfg(not(feature = "gpu"))]
+    assert!(matches!(Predictor::load(&Weights::Shipped, DeviceChoice::Gpu), Err(LoadError::Device { .. })));
+}
+
+const SMALL: &str = r#"
+name = "small"
+version = "0"
+seed = 3
+[network]
+patch = 8
+span = 8
+fixed = 8
+link = 16
+trunk = 16
+[data]
+demo_sequences = 3
+demo_s = 5.0
+random_rooms = 2
+random_s = 5.0
+people = [0.2, 0.6, 0.2, 0.0]
+packet_hz = 50.0
+lose_link = 0.2
+validation = [1, 1]
+[optimiser]
+steps = 6
+batch = 4
+learning_rate = 1e-2
+warm_up = 2
+weight_decay = 0.01
+validate_every = 2
+"#;
+
+#[test]
+fn training_is_repeatable_and_goes_on_after_an_interruption_to_the_same_weights() {
+    let config = TrainConfig::from_toml(SMALL).unwrap();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let whole = train::run(&config, folders[0].path(), "none", |_| true).unwrap();
+    // Stopped at the checkpoint of step 4, then taken up again.
+    let stopped = train::run(&config, folders[1].path(), "none", |p| {
+        !matches!(p, Progress::Validation { step: 4, .. })
+    });
+    assert!(matches!(stopped, Err(TrainError::Stopped(4))), "{stopped:?}");
+    let resumed = train::run(&config, folders[1].path(), "none", |_| true).unwrap();
+    assert_eq!(whole.weights, resumed.weights);
+    assert!(Predictor::load(&Weights::Bytes(whole.weights), DeviceChoice::Cpu).is_ok());
+    assert!(std::fs::read_to_string(folders[0].path().join("loss.csv")).unwrap().contains("6,train,loss,"));
+
+    let other = TrainConfig { seed: 4, ..config };
+    assert!(matches!(
+        train::run(&other, folders[1].path(), "none", |_| true),
+        Err(TrainError::Checkpoint { .. })
+    ));
+}
+
+#[test]
+fn a_wrong_training_configuration_is_refused() {
+    for (from, to) in [
+        ("steps = 6", "steps = 0"),
+        ("seed = 3", "sed = 3"),
+        ("people = [0.2", "people = [-1.0"),
+        ("trunk = 16", "trunk = 0"),
+    ] {
+        let text = SMALL.replace(from, to);
+        assert!(matches!(TrainConfig::from_toml(&text), Err(TrainError::Config(_))), "{to}");
+    }
+}
