@@ -50,6 +50,30 @@ pub struct ModelCard {
     pub metrics: BTreeMap<String, f64>,
 }
 
+impl ModelCard {
+    /// On validation scenes of the demo room (people and motions not trained on), with one person and with two: is position
+    /// better than the mean position and pose better than the mean pose?
+    pub fn beats_mean_pose(&self) -> bool {
+        self.beats("demo")
+    }
+
+    /// The same in simulated rooms that it was not trained on.
+    pub fn beats_mean_pose_elsewhere(&self) -> bool {
+        self.beats("random")
+    }
+
+    fn beats(&self, place: &str) -> bool {
+        let less = |count: u8, what: &str, than: &str| {
+            let figure = |name: &str| self.metrics.get(&format!("{place}_{count}_{name}"));
+            figure(what).zip(figure(than)).is_some_and(|(a, b)| a < b)
+        };
+        [1, 2].into_iter().all(|count| {
+            less(count, "mpjpe_mm", "mean_position_mpjpe_mm")
+                && less(count, "root_relative_mm", "mean_pose_root_relative_mm")
+        })
+    }
+}
+
 /// Shape of input and answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
