@@ -53,6 +53,27 @@ impl From<QueryError> for Problem {
     }
 }
 
+/// Errors that the framework answers with plain text or nothing, such as a body that is too large, in the one shape.
+pub(crate) async fn from_plain(response: Response<Body>) -> Response<Body> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let plain = kind.is_none_or(|k| k.starts_with("text/plain"));
+    if !plain || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let detail = if text.is_empty() { status.canonical_reason().unwrap_or("Error").into() } else { text };
+    let mut problem = Problem::new(status, detail).into_response();
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            problem.headers_mut().insert(name, value.clone());
+        }
+    }
+    problem
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
         let body = json!(self.members).to_string();

@@ -12,19 +12,22 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::guard::{Guard, guard};
-use crate::{ApiState, graphiql, graphql, metrics, pages, rest};
+use crate::{ApiState, graphiql, graphql, metrics, pages, problem, rest};
 
 /// Time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for open requests and sockets to end once the shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
+/// Bytes that the kernel takes ahead of what it has sent.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 << 10;
 
 /// All routes. `loopback`: the server listens on loopback only, and so answers to loopback names only. WebSockets end
 /// when `closing` becomes true.
@@ -40,6 +43,7 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .method_not_allowed_fallback(pages::wrong_method)
         .layer(DefaultBodyLimit::max(config.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
+        .layer(axum::middleware::map_response(problem::from_plain))
         .layer(CompressionLayer::new())
         .layer(axum::middleware::from_fn_with_state(Guard::new(config, loopback), guard))
         .layer(TraceLayer::new_for_http())
@@ -81,8 +85,7 @@ pub async fn serve(
                 }
             },
         };
-        // Frames are small and wanted now.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
         let connection = graceful.watch(connection.into_owned());
         tokio::spawn(async move {
@@ -92,10 +95,23 @@ pub async fn serve(
             drop(slot);
         });
     }
-    drop(listener);
+    drop((listener, service));
     close.send_replace(true);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    let end = async {
+        graceful.shutdown().await;
+        // Upgraded connections have left `graceful`; each WebSocket holds a receiver for as long as it lives.
+        close.closed().await;
+    };
+    if tokio::time::timeout(GRACE, end).await.is_err() {
         tracing::warn!("connections still open after {} s are cut", GRACE.as_secs());
     }
     Ok(())
+}
+
+/// Frames are small and wanted now. What a client has not taken waits here, where it can still be replaced by a newer
+/// frame, and not in the kernel's buffer, which holds megabytes.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }

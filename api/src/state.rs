@@ -16,8 +16,10 @@ pub struct ApiConfig {
     pub body_limit: usize,
     /// A request that is not answered by then gets 503; a client that takes no data for this long is dropped.
     pub timeout: Duration,
-    /// Open connections; more wait.
+    /// Open HTTP connections; more wait.
     pub connections: usize,
+    /// Open WebSockets; more are refused.
+    pub sockets: usize,
     /// Open subscriptions of one WebSocket.
     pub subscriptions: usize,
     /// Host names that requests may carry, besides the loopback names; checked when listening on loopback or when not empty.
@@ -33,6 +35,7 @@ impl Default for ApiConfig {
             body_limit: 1 << 20,
             timeout: Duration::from_secs(30),
             connections: 4096,
+            sockets: 4096,
             subscriptions: 64,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

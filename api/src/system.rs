@@ -11,7 +11,7 @@ use crate::{ApiState, Site, Time};
 
 /// Over which rates and latencies are taken.
 const SPAN: Duration = Duration::from_secs(5);
-/// A stage that holds waiting items this long without giving any on, or a site without its first frame, is not worth a complaint yet.
+/// A site without its first frame is not worth a complaint yet.
 const START_UP: Duration = Duration::from_secs(10);
 
 /// `GET /api/v1/system/status`. What is not measured is null.

@@ -237,7 +237,13 @@ async fn deep_wide_and_large_queries_are_refused() {
     );
     assert!(server.graphql(&deep, json!({})).await["errors"].is_array());
     let large = json!({ "query": format!("{{ sites {{ id }} }} #{}", "x".repeat(2 << 20)) }).to_string();
-    assert_eq!(server.post("/graphql", &[("content-type", "application/json")], large).await.status, 413);
+    let refused = server.post("/graphql", &[("content-type", "application/json")], large).await;
+    assert_eq!((refused.status.as_u16(), refused.header("content-type")), (413, "application/problem+json"));
+    let no_upgrade = server.get("/graphql/ws").await;
+    assert_eq!(
+        (no_upgrade.status.as_u16(), no_upgrade.header("content-type")),
+        (400, "application/problem+json")
+    );
 }
 
 #[tokio::test]
@@ -423,4 +429,62 @@ async fn a_subscription_ends_with_its_site() {
     socket.frame().await;
     drop(server.feeds.remove(0));
     assert_eq!(socket.receive().await, json!({ "type": "complete", "id": "s" }));
+}
+
+#[tokio::test]
+async fn sockets_are_counted() {
+    let config = ApiConfig { sockets: 1, ..ApiConfig::default() };
+    let server = Server::with(Options { config, ..Options::default() }).await;
+    let first = server.socket().await;
+    let refused = server.raw_socket(Some("graphql-transport-ws"), None).await;
+    let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else {
+        panic!("a second one was let in")
+    };
+    assert_eq!(answer.status(), 503);
+    drop(first);
+    // The place is free once the server has seen the end of the first.
+    while server.raw_socket(Some("graphql-transport-ws"), None).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The client that most JavaScript programs use.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_npm_client_subscribes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/graphiql");
+    if !std::path::Path::new(folder).join("node_modules/graphql-ws").exists() {
+        println!("skipped: no npm packages in api/graphiql (make graphiql)");
+        return;
+    }
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![person(7, 0.9, 1.0, None)]);
+    let script = format!(
+        "import {{ createClient }} from 'graphql-ws';
+         const client = createClient({{ url: 'ws://{}/graphql/ws' }});
+         for await (const result of client.iterate({{ query: '{{ sites {{ id }} }}' }})) console.log(JSON.stringify(result.data));
+         for await (const result of client.iterate({{ query: 'subscription {{ poseFrames {{ id persons {{ id }} }} }}' }})) {{
+           console.log(JSON.stringify(result.data));
+           break;
+         }}
+         await client.dispose();",
+        server.address
+    );
+    let node = || {
+        let arguments =
+            ["--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", &script];
+        std::process::Command::new("node").args(arguments).current_dir(folder).output()
+    };
+    let Ok(output) = tokio::task::block_in_place(node) else {
+        println!("skipped: no node");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let frame = json!({ "poseFrames": { "id": "1", "persons": [{ "id": "7" }] } });
+    assert_eq!(
+        lines,
+        [json!({ "sites": [{ "id": "lab" }] }), frame],
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

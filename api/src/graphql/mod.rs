@@ -8,11 +8,13 @@ mod system;
 mod types;
 mod ws;
 
+use std::sync::Arc;
+
 use async_graphql::{EmptyMutation, ErrorExtensions};
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::ApiState;
 use crate::query::QueryError;
@@ -50,6 +52,7 @@ struct Transport {
     schema: Schema,
     state: ApiState,
     closing: watch::Receiver<bool>,
+    sockets: Arc<Semaphore>,
 }
 
 impl FromRef<Transport> for Schema {
@@ -59,7 +62,8 @@ impl FromRef<Transport> for Schema {
 }
 
 pub(crate) fn routes(state: &ApiState, closing: watch::Receiver<bool>) -> Router<ApiState> {
-    let transport = Transport { schema: schema(state.clone()), state: state.clone(), closing };
+    let sockets = Arc::new(Semaphore::new(state.config().sockets));
+    let transport = Transport { schema: schema(state.clone()), state: state.clone(), closing, sockets };
     Router::new()
         .route("/graphql", get(http::get).post(http::post))
         .route("/graphql/ws", get(ws::upgrade))

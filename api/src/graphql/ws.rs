@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_graphql::{Request, Response as Answer};
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Transport;
+use crate::problem::Problem;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Time for a client to introduce itself.
@@ -25,11 +27,17 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn upgrade(State(transport): State<Transport>, upgrade: WebSocketUpgrade) -> Response {
     let limit = transport.state.config().body_limit;
+    let Ok(slot) = transport.sockets.clone().try_acquire_owned() else {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open").into_response();
+    };
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(limit)
         .max_frame_size(limit)
-        .on_upgrade(move |socket| async move { Session::new(socket, transport).run().await })
+        .on_upgrade(move |socket| async move {
+            Session::new(socket, transport).run().await;
+            drop(slot);
+        })
         .into_response()
 }
 
