@@ -1,4 +1,4 @@
-//! One operation, many times, for `callgrind.sh` to count: `instructions OPERATION REPETITIONS`.
+//! One operation, many times, for `callgrind.sh` to count: `instructions OPERATION REPETITIONS [LEVEL]`.
 #![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -14,8 +14,12 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let (what, times) =
         (args.next().unwrap_or_default(), args.next().and_then(|n| n.parse().ok()).unwrap_or(1u32));
-    // Valgrind does not know AVX-512.
-    let level = Level::Avx2;
+    // Valgrind does not know AVX-512, so AVX2 unless asked for.
+    let level = match args.next().as_deref() {
+        Some("baseline") => Level::Baseline,
+        Some("avx512") => Level::Avx512,
+        _ => Level::Avx2,
+    };
     if what == "same_work" {
         let mut plan = SameWork::new(level);
         let packet = std::array::from_fn(|i| [(i * 37 % 101) as i8 - 50, (i * 59 % 89) as i8 - 44]);
@@ -31,7 +35,7 @@ fn main() {
         "1x256" => Layout::new(1, 1, 256),
         "4x996" => Layout::new(1, 4, 996),
         _ => {
-            eprintln!("instructions same_work|4x64|3x30|3x114|1x256|4x996 REPETITIONS");
+            eprintln!("instructions same_work|4x64|3x30|3x114|1x256|4x996 REPETITIONS [baseline|avx2|avx512]");
             std::process::exit(2);
         }
     };

@@ -15,7 +15,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::cpu::{
     Level,
-    simd::{LANES, Lanes, Supported, atan2, fma, for_level, load, log2, round, sum},
+    simd::{LANES, Supported, Vector, atan2, for_level, log2},
 };
 
 /// Antennas.
@@ -160,114 +160,80 @@ impl SameWork {
     }
 }
 
+/// Starts of the vectors in a row.
+const STARTS: [usize; SUBCARRIERS / LANES] = [0, LANES, 2 * LANES, 3 * LANES];
+
 #[inline(always)]
-fn before<const F: bool>(plan: &mut SameWork, packet: &[[i8; 2]; ANTENNAS * SUBCARRIERS]) {
+fn before<V: Vector>(plan: &mut SameWork, packet: &[[i8; 2]; ANTENNAS * SUBCARRIERS]) {
     let f = &mut plan.features;
-    let mut total: Lanes = [0.0; LANES];
-    let mut squares: Lanes = [0.0; LANES];
-    let rows = packet.chunks_exact(SUBCARRIERS).zip(f.amplitude.iter_mut()).zip(f.phase.iter_mut());
-    for ((from, amplitude), phase) in rows {
-        let chunks = from.chunks_exact(LANES).zip(plan.hamming.chunks_exact(LANES));
-        let to = amplitude.chunks_exact_mut(LANES).zip(phase.chunks_exact_mut(LANES));
-        for ((iq, w), (a, p)) in chunks.zip(to) {
-            for i in 0..LANES {
-                let (re, im) = (f32::from(iq[i][0]), f32::from(iq[i][1]));
-                let power = fma::<F>(re, re, im * im);
-                // 10 log10 of the power; a floor of −240 dB, as 20 log10(a + 1e-12) has.
-                let db = 3.010_3 * log2::<F>(power + 1e-24);
-                let kept = if db > NOISE_DB { power.sqrt() * w[i] } else { 0.0 };
-                a[i] = kept;
-                total[i] += kept;
-                squares[i] = fma::<F>(kept, kept, squares[i]);
-                p[i] = atan2::<F>(im, re);
-            }
-        }
+    let (mut total, mut squares) = (V::splat(0.0), V::splat(0.0));
+    let (chunks, _) = packet.as_chunks::<LANES>();
+    for (c, iq) in chunks.iter().enumerate() {
+        let (row, at) = (c / STARTS.len(), STARTS[c % STARTS.len()]);
+        let (re, im) = V::bytes(iq);
+        let power = re.mul_add(re, im.mul(im));
+        // 10 log10 of the power; a floor of −240 dB, as 20 log10(a + 1e-12) has.
+        let db = log2(power.add(V::splat(1e-24))).mul(V::splat(3.010_3));
+        let windowed = power.sqrt().mul(V::load(&plan.hamming, at));
+        let kept = V::splat(NOISE_DB).if_less(db, windowed, V::splat(0.0));
+        kept.store(&mut f.amplitude[row], at);
+        total = total.add(kept);
+        squares = kept.mul_add(kept, squares);
+        atan2(im, re).store(&mut f.phase[row], at);
     }
     let n = (ANTENNAS * SUBCARRIERS) as f32;
-    let mean = sum(total) / n;
+    let mean = total.sum() / n;
     // The amplitudes are positive and of one order, so this difference loses a digit at most.
-    let variance = sum(squares) / n - mean * mean;
+    let variance = squares.sum() / n - mean * mean;
     let scale = if variance > 0.0 { 1.0 / variance.sqrt() } else { 1.0 };
     for row in &mut f.amplitude {
-        row.iter_mut().for_each(|a| *a *= scale);
+        for at in STARTS {
+            V::load(row, at).mul(V::splat(scale)).store(row, at);
+        }
     }
     for row in &mut f.phase {
-        unwrap::<F>(row);
-        outliers::<F>(row);
-        smooth(row);
+        unwrap::<V>(row);
+        outliers::<V>(row);
+        smooth::<V>(row);
     }
-    amplitudes::<F>(f);
-    phases::<F>(f);
-}
-
-/// Running sums of the lanes.
-#[inline(always)]
-fn scan(mut x: [i32; LANES]) -> [i32; LANES] {
-    let mut reach = 1;
-    while reach < LANES {
-        let mut y = x;
-        for i in reach..LANES {
-            y[i] += x[i - reach];
-        }
-        x = y;
-        reach *= 2;
-    }
-    x
+    amplitudes::<V>(f);
+    phases::<V>(f);
 }
 
 #[inline(always)]
-fn unwrap<const F: bool>(row: &mut [f32; SUBCARRIERS]) {
-    let mut turns = [[0i32; LANES]; SUBCARRIERS / LANES];
+fn unwrap<V: Vector>(row: &mut [f32; SUBCARRIERS]) {
     let mut shifted = [0.0; SUBCARRIERS + 1];
     shifted[0] = row[0];
     shifted[1..].copy_from_slice(row);
-    for (c, t) in turns.iter_mut().enumerate() {
-        let (now, last) = (load(row, c * LANES), load(&shifted, c * LANES));
-        for i in 0..LANES {
-            t[i] = round((now[i] - last[i]) * (1.0 / TAU)) as i32;
-        }
-    }
-    let mut carry = 0;
-    for (t, p) in turns.iter().zip(row.chunks_exact_mut(LANES)) {
-        let sums = scan(*t);
-        for i in 0..LANES {
-            p[i] = fma::<F>(-TAU, (sums[i] + carry) as f32, p[i]);
-        }
-        carry += sums[LANES - 1];
+    let mut carry = V::splat(0.0);
+    for at in STARTS {
+        let now = V::load(row, at);
+        let turn = now.sub(V::load(&shifted, at)).mul(V::splat(1.0 / TAU)).round();
+        let total = turn.prefix().add(carry);
+        carry = total.spread_last();
+        total.neg_mul_add(V::splat(TAU), now).store(row, at);
     }
 }
 
-/// Mean and standard deviation.
 #[inline(always)]
-fn spread<const F: bool>(row: &[f32; SUBCARRIERS]) -> (f32, f32) {
-    let mut total: Lanes = [0.0; LANES];
-    for p in row.chunks_exact(LANES) {
-        for i in 0..LANES {
-            total[i] += p[i];
-        }
-    }
-    let mean = sum(total) / SUBCARRIERS as f32;
-    let mut squares: Lanes = [0.0; LANES];
-    for p in row.chunks_exact(LANES) {
-        for i in 0..LANES {
-            squares[i] = fma::<F>(p[i] - mean, p[i] - mean, squares[i]);
-        }
-    }
-    (mean, (sum(squares) / SUBCARRIERS as f32).sqrt())
+fn mean<V: Vector>(row: &[f32; SUBCARRIERS]) -> f32 {
+    let (a, b) = (V::load(row, 0), V::load(row, LANES));
+    let (c, d) = (V::load(row, 2 * LANES), V::load(row, 3 * LANES));
+    a.add(b).add(c.add(d)).sum() / SUBCARRIERS as f32
 }
 
 /// Replaces values beyond the limit by the line between their sound neighbours.
 #[inline(always)]
-fn outliers<const F: bool>(row: &mut [f32; SUBCARRIERS]) {
-    let (mean, deviation) = spread::<F>(row);
-    let limit = OUTLIER_SIGMAS * deviation;
-    let mut far = 0u32;
-    for p in row.chunks_exact(LANES) {
-        for &p in p {
-            far |= u32::from((p - mean).abs() > limit);
-        }
+fn outliers<V: Vector>(row: &mut [f32; SUBCARRIERS]) {
+    let mean = mean::<V>(row);
+    let (mut squares, mut farthest) = (V::splat(0.0), V::splat(0.0));
+    for at in STARTS {
+        let off = V::load(row, at).sub(V::splat(mean));
+        squares = off.mul_add(off, squares);
+        farthest = farthest.max(off.abs());
     }
-    if far != 0 && deviation > 0.0 {
+    let limit = OUTLIER_SIGMAS * (squares.sum() / SUBCARRIERS as f32).sqrt();
+    if V::splat(limit).if_less(farthest, V::splat(1.0), V::splat(0.0)).any() && limit > 0.0 {
         interpolate(row, mean, limit);
     }
 }
@@ -288,63 +254,62 @@ fn interpolate(row: &mut [f32; SUBCARRIERS], mean: f32, limit: f32) {
 
 /// Moving average; the ends, where it does not fit, stay.
 #[inline(always)]
-fn smooth(row: &mut [f32; SUBCARRIERS]) {
+fn smooth<V: Vector>(row: &mut [f32; SUBCARRIERS]) {
     const EDGE: usize = SMOOTHING / 2;
-    let from = *row;
-    for k in EDGE..SUBCARRIERS - EDGE {
-        let five = from[k - 2] + from[k - 1] + from[k] + from[k + 1] + from[k + 2];
-        row[k] = five * (1.0 / SMOOTHING as f32);
+    let mut from = [0.0; SUBCARRIERS + 2 * EDGE];
+    from[EDGE..EDGE + SUBCARRIERS].copy_from_slice(row);
+    for at in STARTS {
+        let (a, b, c) = (V::load(&from, at), V::load(&from, at + 1), V::load(&from, at + 2));
+        let (d, e) = (V::load(&from, at + 3), V::load(&from, at + 4));
+        a.add(b).add(c).add(d.add(e)).mul(V::splat(1.0 / SMOOTHING as f32)).store(row, at);
     }
+    row[..EDGE].copy_from_slice(&from[EDGE..2 * EDGE]);
+    row[SUBCARRIERS - EDGE..].copy_from_slice(&from[SUBCARRIERS..SUBCARRIERS + EDGE]);
 }
 
 /// Mean and variance over antennas.
 #[inline(always)]
-fn over_antennas<const F: bool>(
-    rows: &Rows,
-    mean: &mut [f32; SUBCARRIERS],
-    variance: &mut [f32; SUBCARRIERS],
-) {
-    for k in 0..SUBCARRIERS {
-        let m = (rows[0][k] + rows[1][k] + rows[2][k] + rows[3][k]) * (1.0 / ANTENNAS as f32);
-        let mut v = 0.0;
-        for row in rows {
-            v = fma::<F>(row[k] - m, row[k] - m, v);
-        }
-        mean[k] = m;
-        variance[k] = v * (1.0 / ANTENNAS as f32);
+fn over_antennas<V: Vector>(rows: &Rows, mean: &mut [f32; SUBCARRIERS], variance: &mut [f32; SUBCARRIERS]) {
+    for at in STARTS {
+        let (a, b) = (V::load(&rows[0], at), V::load(&rows[1], at));
+        let (c, d) = (V::load(&rows[2], at), V::load(&rows[3], at));
+        let quarter = V::splat(1.0 / ANTENNAS as f32);
+        let m = a.add(b).add(c.add(d)).mul(quarter);
+        let (a, b, c, d) = (a.sub(m), b.sub(m), c.sub(m), d.sub(m));
+        let v = a.mul_add(a, b.mul(b)).add(c.mul_add(c, d.mul(d)));
+        m.store(mean, at);
+        v.mul(quarter).store(variance, at);
     }
 }
 
 /// Correlation coefficients of the rows.
 #[inline(always)]
-fn correlations<const F: bool>(rows: &Rows) -> [[f32; ANTENNAS]; ANTENNAS] {
+fn correlations<V: Vector>(rows: &Rows) -> [[f32; ANTENNAS]; ANTENNAS] {
     let mut means = [0.0; ANTENNAS];
     for (m, row) in means.iter_mut().zip(rows) {
-        let mut total: Lanes = [0.0; LANES];
-        for p in row.chunks_exact(LANES) {
-            for i in 0..LANES {
-                total[i] += p[i];
-            }
-        }
-        *m = sum(total) / SUBCARRIERS as f32;
+        *m = mean::<V>(row);
     }
-    let mut products = [[0.0f32; ANTENNAS]; ANTENNAS];
-    for a in 0..ANTENNAS {
-        for b in a..ANTENNAS {
-            let mut acc: Lanes = [0.0; LANES];
-            for (x, y) in rows[a].chunks_exact(LANES).zip(rows[b].chunks_exact(LANES)) {
-                for i in 0..LANES {
-                    acc[i] = fma::<F>(x[i] - means[a], y[i] - means[b], acc[i]);
-                }
-            }
-            products[a][b] = sum(acc);
+    let mut products = [[V::splat(0.0); ANTENNAS]; ANTENNAS];
+    for at in STARTS {
+        let mut x = [V::splat(0.0); ANTENNAS];
+        for ((x, row), &m) in x.iter_mut().zip(rows).zip(&means) {
+            *x = V::load(row, at).sub(V::splat(m));
         }
+        for a in 0..ANTENNAS {
+            for b in a..ANTENNAS {
+                products[a][b] = x[a].mul_add(x[b], products[a][b]);
+            }
+        }
+    }
+    let mut squares = [0.0; ANTENNAS];
+    for (a, s) in squares.iter_mut().enumerate() {
+        *s = products[a][a].sum();
     }
     let mut out = [[1.0; ANTENNAS]; ANTENNAS];
     for a in 0..ANTENNAS {
         for b in a + 1..ANTENNAS {
-            let norm = (products[a][a] * products[b][b]).sqrt();
-            let r = if norm > 1e-10 { products[a][b] / norm } else { 0.0 };
+            let norm = (squares[a] * squares[b]).sqrt();
+            let r = if norm > 1e-10 { products[a][b].sum() / norm } else { 0.0 };
             (out[a][b], out[b][a]) = (r, r);
         }
     }
@@ -352,21 +317,21 @@ fn correlations<const F: bool>(rows: &Rows) -> [[f32; ANTENNAS]; ANTENNAS] {
 }
 
 #[inline(always)]
-fn amplitudes<const F: bool>(f: &mut Features) {
-    over_antennas::<F>(&f.amplitude, &mut f.amplitude_mean, &mut f.amplitude_variance);
-    let (mut high, mut low) = ([f32::NEG_INFINITY; LANES], [f32::INFINITY; LANES]);
-    let mut squares: Lanes = [0.0; LANES];
-    for a in f.amplitude.as_flattened().chunks_exact(LANES) {
-        for i in 0..LANES {
-            high[i] = if a[i] > high[i] { a[i] } else { high[i] };
-            low[i] = if a[i] < low[i] { a[i] } else { low[i] };
-            squares[i] = fma::<F>(a[i], a[i], squares[i]);
-        }
+fn amplitudes<V: Vector>(f: &mut Features) {
+    over_antennas::<V>(&f.amplitude, &mut f.amplitude_mean, &mut f.amplitude_variance);
+    let flat = f.amplitude.as_flattened();
+    let (mut high, mut low) = (V::load(flat, 0), V::load(flat, 0));
+    let mut squares = V::splat(0.0);
+    for c in 0..flat.len() / LANES {
+        let a = V::load(flat, c * LANES);
+        high = high.max(a);
+        low = low.min(a);
+        squares = a.mul_add(a, squares);
     }
-    f.peak = high.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    f.dynamic_range = f.peak - low.iter().copied().fold(f32::INFINITY, f32::min);
-    f.rms = (sum(squares) / (ANTENNAS * SUBCARRIERS) as f32).sqrt();
-    f.correlation = correlations::<F>(&f.amplitude);
+    f.peak = high.greatest();
+    f.dynamic_range = f.peak + V::splat(0.0).sub(low).greatest();
+    f.rms = (squares.sum() / (ANTENNAS * SUBCARRIERS) as f32).sqrt();
+    f.correlation = correlations::<V>(&f.amplitude);
     let pairs =
         [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)].map(|(a, b): (usize, usize)| f.correlation[a][b]);
     f.correlation_mean = pairs.iter().sum::<f32>() / 6.0;
@@ -376,72 +341,64 @@ fn amplitudes<const F: bool>(f: &mut Features) {
 }
 
 #[inline(always)]
-fn phases<const F: bool>(f: &mut Features) {
-    let mut mean = [0.0; SUBCARRIERS];
-    over_antennas::<F>(&f.phase, &mut mean, &mut f.phase_variance);
-    // The mean of differences is the difference of means.
-    for k in 0..SUBCARRIERS - 1 {
-        f.phase_difference[k] = mean[k + 1] - mean[k];
+fn phases<V: Vector>(f: &mut Features) {
+    // The mean of differences is the difference of means. What the padding gives is cut off at the end.
+    let (mut mean, mut padded) = ([0.0; SUBCARRIERS], [0.0; SUBCARRIERS + 1]);
+    over_antennas::<V>(&f.phase, &mut mean, &mut f.phase_variance);
+    padded[..SUBCARRIERS].copy_from_slice(&mean);
+    for at in STARTS {
+        V::load(&padded, at + 1).sub(V::load(&padded, at)).store(&mut f.phase_difference, at);
     }
-    for k in 0..SUBCARRIERS - 2 {
-        f.phase_gradient[k] = f.phase_difference[k + 1] - f.phase_difference[k];
+    f.phase_difference[SUBCARRIERS - 1] = 0.0;
+    padded[..SUBCARRIERS].copy_from_slice(&f.phase_difference);
+    for at in STARTS {
+        V::load(&padded, at + 1).sub(V::load(&padded, at)).store(&mut f.phase_gradient, at);
     }
-    let r = correlations::<F>(&f.phase);
+    f.phase_gradient[SUBCARRIERS - 2..].fill(0.0);
+    let r = correlations::<V>(&f.phase);
     f.coherence = (r[0][1] + r[0][2] + r[0][3] + r[1][2] + r[1][3] + r[2][3]) / 6.0;
 }
 
 #[inline(always)]
-fn after<const F: bool>(plan: &mut SameWork) {
+fn after<V: Vector>(plan: &mut SameWork) {
     let f = &mut plan.features;
     let half: &[Complex32; HALF + 1] = match plan.half.as_slice().try_into() {
         Ok(half) => half,
         Err(_) => return,
     };
     for (p, h) in f.spectrum.iter_mut().zip(half) {
-        *p = fma::<F>(h.re, h.re, h.im * h.im) * (1.0 / SPECTRUM as f32);
+        *p = (h.re * h.re + h.im * h.im) * (1.0 / SPECTRUM as f32);
     }
     // A real signal's spectrum is symmetric.
-    for k in 1..HALF {
-        f.spectrum[SPECTRUM - k] = f.spectrum[k];
+    let (first, second) = f.spectrum.split_at_mut(HALF);
+    for (to, &from) in second[1..].iter_mut().rev().zip(&first[1..]) {
+        *to = from;
     }
-    let (mut total, mut weighted, mut high): (Lanes, Lanes, Lanes) = Default::default();
-    let chunks = || f.spectrum[..HALF].chunks_exact(LANES).zip(plan.bins.chunks_exact(LANES));
-    for (p, x) in chunks() {
-        for i in 0..LANES {
-            total[i] += p[i];
-            weighted[i] = fma::<F>(p[i], x[i], weighted[i]);
-            high[i] = if p[i] > high[i] { p[i] } else { high[i] };
-        }
+    let (mut total, mut weighted, mut high) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+    for at in STARTS {
+        let p = V::load(&f.spectrum, at);
+        total = total.add(p);
+        weighted = p.mul_add(V::load(&plan.bins, at), weighted);
+        high = high.max(p);
     }
-    f.total_power = sum(total);
-    f.peak_power = high.iter().copied().fold(0.0, f32::max);
+    f.total_power = total.sum();
+    f.peak_power = high.greatest();
     let peak = f.spectrum[..HALF].iter().position(|&p| p == f.peak_power).unwrap_or(0);
     f.peak_frequency = plan.bins[peak];
     let some = f.total_power > 1e-10;
-    f.centroid = if some { sum(weighted) / f.total_power } else { 0.0 };
-    let mut about: Lanes = [0.0; LANES];
-    for (p, x) in chunks() {
-        for i in 0..LANES {
-            let off = x[i] - f.centroid;
-            about[i] = fma::<F>(p[i] * off, off, about[i]);
-        }
+    f.centroid = if some { weighted.sum() / f.total_power } else { 0.0 };
+    let mut about = V::splat(0.0);
+    for at in STARTS {
+        let off = V::load(&plan.bins, at).sub(V::splat(f.centroid));
+        about = V::load(&f.spectrum, at).mul(off).mul_add(off, about);
     }
-    f.bandwidth = if some { (sum(about) / f.total_power).sqrt() } else { 0.0 };
+    f.bandwidth = if some { (about.sum() / f.total_power).sqrt() } else { 0.0 };
 
-    let mean = |x: &[f32; SUBCARRIERS]| {
-        let mut acc: Lanes = [0.0; LANES];
-        for x in x.chunks_exact(LANES) {
-            for i in 0..LANES {
-                acc[i] += x[i];
-            }
-        }
-        sum(acc) / SUBCARRIERS as f32
-    };
-    let by_variance = (mean(&f.amplitude_variance) / 0.5).clamp(0.0, 1.0);
+    let by_variance = (mean::<V>(&f.amplitude_variance) / 0.5).clamp(0.0, 1.0);
     let off_diagonal: f32 =
         f.correlation.as_flattened().iter().map(|r| r.abs()).sum::<f32>() - ANTENNAS as f32;
     let by_correlation = (off_diagonal / (ANTENNAS * ANTENNAS) as f32).clamp(0.0, 1.0);
-    let by_phase = 0.5 * (mean(&f.phase_variance) / 0.5).clamp(0.0, 1.0)
+    let by_phase = 0.5 * (mean::<V>(&f.phase_variance) / 0.5).clamp(0.0, 1.0)
         + 0.5 * (1.0 - f.coherence.abs()).clamp(0.0, 1.0);
     f.motion = 0.4 * by_variance + 0.3 * by_correlation + 0.3 * by_phase;
     let quality = 0.3 * (0.5 * f.dynamic_range).clamp(0.0, 1.0)

@@ -1,6 +1,6 @@
 //! The Hampel filter over many streams at once: each lane a stream, medians by a sorting network.
 
-use super::simd::{LANES, Lanes, Supported, for_level};
+use super::simd::{LANES, Supported, Vector, for_level};
 use crate::hampel::{self, MAD_TO_SIGMA};
 
 /// Longest window: `2 · 32 + 1` values.
@@ -12,31 +12,36 @@ pub(super) fn filter(level: Supported, x: &[f32], streams: usize, half: usize, s
 }
 
 #[inline(always)]
-fn body<const F: bool>(x: &[f32], streams: usize, half: usize, sigmas: f32, out: &mut [f32]) {
+fn body<V: Vector>(x: &[f32], streams: usize, half: usize, sigmas: f32, out: &mut [f32]) {
     let steps = x.len() / streams;
-    let mut window: [Lanes; MOST] = [[0.0; LANES]; MOST];
+    let mut window = [V::splat(0.0); MOST];
     let mut first = 0;
     while first < streams {
         let width = LANES.min(streams - first);
+        let at = |t: usize| t * streams + first;
+        let load = |t: usize| {
+            if width == LANES {
+                return V::load(x, at(t));
+            }
+            let mut lanes = [0.0; LANES];
+            lanes[..width].copy_from_slice(&x[at(t)..at(t) + width]);
+            V::load(&lanes, 0)
+        };
         for t in 0..steps {
             let (from, to) = (t.saturating_sub(half), (t + half + 1).min(steps));
             let n = (to - from).min(MOST);
-            let at = |t: usize| t * streams + first..t * streams + first + width;
             for (w, t) in window.iter_mut().zip(from..to) {
-                w[..width].copy_from_slice(&x[at(t)]);
+                *w = load(t);
             }
             let middle = median(&mut window[..n]);
-            for (w, t) in window.iter_mut().zip(from..to) {
-                w[..width].copy_from_slice(&x[at(t)]);
-                for i in 0..LANES {
-                    w[i] = (w[i] - middle[i]).abs();
-                }
+            // The order does not matter, so the sorted values serve.
+            for w in &mut window[..n] {
+                *w = w.sub(middle).abs();
             }
-            let spread = median(&mut window[..n]);
-            let (row, out) = (&x[at(t)], &mut out[at(t)]);
-            for (((o, &v), &m), &s) in out.iter_mut().zip(row).zip(&middle).zip(&spread) {
-                *o = if (v - m).abs() > sigmas * MAD_TO_SIGMA * s { m } else { v };
-            }
+            let limit = median(&mut window[..n]).mul(V::splat(sigmas * MAD_TO_SIGMA));
+            let value = load(t);
+            let kept = limit.if_less(value.sub(middle).abs(), middle, value).array();
+            out[at(t)..at(t) + width].copy_from_slice(&kept[..width]);
         }
         first += LANES;
     }
@@ -44,25 +49,14 @@ fn body<const F: bool>(x: &[f32], streams: usize, half: usize, sigmas: f32, out:
 
 /// Medians of the lanes: an odd–even transposition sort.
 #[inline(always)]
-fn median(x: &mut [Lanes]) -> Lanes {
+fn median<V: Vector>(x: &mut [V]) -> V {
     let n = x.len();
     for round in 0..n {
         for pair in x[round % 2..].chunks_exact_mut(2) {
-            if let [a, b] = pair {
-                for i in 0..LANES {
-                    let (low, high) = if a[i] < b[i] { (a[i], b[i]) } else { (b[i], a[i]) };
-                    (a[i], b[i]) = (low, high);
-                }
-            }
+            (pair[0], pair[1]) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
         }
     }
-    let mut middle = x[n / 2];
-    if n % 2 == 0 {
-        for i in 0..LANES {
-            middle[i] = 0.5 * (x[n / 2 - 1][i] + x[n / 2][i]);
-        }
-    }
-    middle
+    if n % 2 == 1 { x[n / 2] } else { x[n / 2 - 1].add(x[n / 2]).mul(V::splat(0.5)) }
 }
 
 /// As [`filter`] where some packets are missing: each stream's received values, one after the other.

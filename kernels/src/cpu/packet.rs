@@ -2,8 +2,9 @@
 
 use std::f32::consts::TAU;
 
-use super::simd::{LANES, Lanes, Level, Supported, atan2, fma, for_level, load, round, sum};
+use super::simd::{LANES, Level, Plain, Supported, Vector, atan2, for_level};
 use crate::{
+    Complex32,
     cleanup::{CleanupSpec, Iq, Sanitise, Scale},
     phase::common_step,
 };
@@ -121,8 +122,7 @@ pub(super) struct Scratch {
     pub(super) re: Vec<f32>,
     pub(super) im: Vec<f32>,
     phase: Vec<f32>,
-    turns: Vec<i32>,
-    line: Vec<f32>,
+    turns: Vec<f32>,
 }
 
 impl Scratch {
@@ -132,8 +132,7 @@ impl Scratch {
             re: vec![0.0; all],
             im: vec![0.0; all],
             phase: vec![0.0; all],
-            turns: vec![0; tables.stride],
-            line: vec![0.0; tables.stride],
+            turns: vec![0.0; tables.stride],
         }
     }
 }
@@ -155,15 +154,21 @@ pub(super) fn clean(tables: &Tables, scratch: &mut Scratch, input: Iq<'_>, out: 
 }
 
 #[inline(always)]
-fn body<const F: bool>(tables: &Tables, scratch: &mut Scratch, input: Iq<'_>, out: Out<'_>) -> f32 {
+fn body<V: Vector>(tables: &Tables, scratch: &mut Scratch, input: Iq<'_>, out: Out<'_>) -> f32 {
     match input {
-        Iq::I8(x) => unpack(tables, scratch, x, |v| (f32::from(v[0]), f32::from(v[1]))),
-        Iq::I8ImaginaryFirst(x) => unpack(tables, scratch, x, |v| (f32::from(v[1]), f32::from(v[0]))),
-        Iq::I16(x) => unpack(tables, scratch, x, |v| (f32::from(v[0]), f32::from(v[1]))),
-        Iq::F32(x) => unpack(tables, scratch, x, |v| (v.re, v.im)),
+        Iq::I8(x) => unpack(tables, scratch, x, |v| V::bytes(v), |v| (f32::from(v[0]), f32::from(v[1]))),
+        Iq::I8ImaginaryFirst(x) => {
+            let vector = |v: &[[i8; 2]; LANES]| {
+                let (im, re) = V::bytes(v);
+                (re, im)
+            };
+            unpack(tables, scratch, x, vector, |v| (f32::from(v[1]), f32::from(v[0])));
+        }
+        Iq::I16(x) => unpack(tables, scratch, x, one_by_one::<V, _>(words), words),
+        Iq::F32(x) => unpack(tables, scratch, x, one_by_one::<V, _>(floats), floats),
     }
     let (stride, columns) = (tables.stride, tables.columns);
-    let power = sum_squares::<F>(&scratch.re, &scratch.im);
+    let power = sum_squares::<V>(&scratch.re, &scratch.im);
     // NaN and infinity count as no power: nothing sound comes of them.
     let alive = power > 0.0 && power.is_finite();
     if !alive {
@@ -178,9 +183,9 @@ fn body<const F: bool>(tables: &Tables, scratch: &mut Scratch, input: Iq<'_>, ou
     };
     let rows = scratch.re.chunks_exact(stride).zip(scratch.im.chunks_exact(stride));
     for ((re, im), to) in rows.zip(out.amplitude.chunks_exact_mut(columns)) {
-        magnitudes::<F>(&re[LANES..], &im[LANES..], gain, to, &mut scratch.line);
+        magnitudes::<V>(&re[LANES..], &im[LANES..], gain, to);
     }
-    phases::<F>(tables, scratch, out.phase);
+    phases::<V>(tables, scratch, out.phase);
     if let Some(ratio) = &tables.ratio {
         let to = out.ratio_re.chunks_exact_mut(columns).zip(out.ratio_im.chunks_exact_mut(columns));
         for (pair, (to_re, to_im)) in to.enumerate() {
@@ -188,213 +193,231 @@ fn body<const F: bool>(tables: &Tables, scratch: &mut Scratch, input: Iq<'_>, ou
             let at = |p: usize| p * stride + LANES..(p + 1) * stride;
             let (h_re, h_im) = (&scratch.re[at(pair)], &scratch.im[at(pair)]);
             let (r_re, r_im) = (&scratch.re[at(reference)], &scratch.im[at(reference)]);
-            let floor = (sum_squares::<F>(r_re, r_im) * ratio.floor).max(f32::MIN_POSITIVE);
-            divide::<F>([h_re, h_im, r_re, r_im], floor, to_re, to_im);
+            let floor = (sum_squares::<V>(r_re, r_im) * ratio.floor).max(f32::MIN_POSITIVE);
+            divide::<V>([h_re, h_im, r_re, r_im], floor, to_re, to_im);
         }
     }
     gain
 }
 
 #[inline(always)]
-fn unpack<T: Copy>(tables: &Tables, scratch: &mut Scratch, x: &[T], value: impl Fn(T) -> (f32, f32)) {
+fn words(v: [i16; 2]) -> (f32, f32) {
+    (f32::from(v[0]), f32::from(v[1]))
+}
+
+#[inline(always)]
+fn floats(v: Complex32) -> (f32, f32) {
+    (v.re, v.im)
+}
+
+#[inline(always)]
+fn one_by_one<V: Vector, T: Copy>(value: impl Fn(T) -> (f32, f32)) -> impl Fn(&[T; LANES]) -> (V, V) {
+    #[inline(always)]
+    move |x| {
+        let (mut re, mut im) = ([0.0; LANES], [0.0; LANES]);
+        for i in 0..LANES {
+            (re[i], im[i]) = value(x[i]);
+        }
+        (V::load(&re, 0), V::load(&im, 0))
+    }
+}
+
+#[inline(always)]
+fn unpack<V: Vector, T: Copy>(
+    tables: &Tables,
+    scratch: &mut Scratch,
+    x: &[T],
+    vector: impl Fn(&[T; LANES]) -> (V, V),
+    value: impl Fn(T) -> (f32, f32),
+) {
     let rows = scratch.re.chunks_exact_mut(tables.stride).zip(scratch.im.chunks_exact_mut(tables.stride));
     for (from, (re, im)) in x.chunks_exact(tables.subcarriers).zip(rows) {
         for run in &tables.runs {
-            let from = &from[run.from..run.from + run.len];
-            let at = LANES + run.to..LANES + run.to + run.len;
-            for ((&v, re), im) in from.iter().zip(&mut re[at.clone()]).zip(&mut im[at]) {
+            let (chunks, rest) = from[run.from..run.from + run.len].as_chunks::<LANES>();
+            let mut at = LANES + run.to;
+            for chunk in chunks {
+                let (a, b) = vector(chunk);
+                a.store(re, at);
+                b.store(im, at);
+                at += LANES;
+            }
+            for (&v, (re, im)) in rest.iter().zip(re[at..].iter_mut().zip(&mut im[at..])) {
                 (*re, *im) = value(v);
             }
         }
     }
 }
 
+/// Starts of the vectors in `len` values.
+#[inline(always)]
+fn starts(len: usize) -> impl Iterator<Item = usize> {
+    (0..len / LANES).map(|c| c * LANES)
+}
+
 /// `Σ re² + im²` over slices whose length is a multiple of [`LANES`].
 #[inline(always)]
-fn sum_squares<const F: bool>(re: &[f32], im: &[f32]) -> f32 {
-    let mut acc: Lanes = [0.0; LANES];
-    for (re, im) in re.chunks_exact(LANES).zip(im.chunks_exact(LANES)) {
-        for i in 0..LANES {
-            acc[i] = fma::<F>(re[i], re[i], fma::<F>(im[i], im[i], acc[i]));
-        }
+fn sum_squares<V: Vector>(re: &[f32], im: &[f32]) -> f32 {
+    let mut acc = V::splat(0.0);
+    for at in starts(re.len()) {
+        let (re, im) = (V::load(re, at), V::load(im, at));
+        acc = re.mul_add(re, im.mul_add(im, acc));
     }
-    sum(acc)
+    acc.sum()
 }
 
-/// Copies the kept values of a padded row.
+/// The part of a vector that fits to `to[at..]`.
 #[inline(always)]
-fn store(from: &[f32], to: &mut [f32]) {
-    to.copy_from_slice(&from[..to.len()]);
-}
-
-#[inline(always)]
-fn magnitudes<const F: bool>(re: &[f32], im: &[f32], gain: f32, to: &mut [f32], line: &mut [f32]) {
-    for ((re, im), o) in re.chunks_exact(LANES).zip(im.chunks_exact(LANES)).zip(line.chunks_exact_mut(LANES))
-    {
-        for i in 0..LANES {
-            o[i] = fma::<F>(re[i], re[i], im[i] * im[i]).sqrt() * gain;
-        }
+fn store<V: Vector>(x: V, to: &mut [f32], at: usize) {
+    let to = &mut to[at..];
+    if to.len() >= LANES {
+        x.store(to, 0);
+    } else {
+        to.copy_from_slice(&x.array()[..to.len()]);
     }
-    store(line, to);
 }
 
 #[inline(always)]
-fn divide<const F: bool>(
+fn magnitudes<V: Vector>(re: &[f32], im: &[f32], gain: f32, to: &mut [f32]) {
+    for at in starts(re.len()) {
+        let (re, im) = (V::load(re, at), V::load(im, at));
+        store(re.mul_add(re, im.mul(im)).sqrt().mul(V::splat(gain)), to, at);
+    }
+}
+
+#[inline(always)]
+fn divide<V: Vector>(
     [h_re, h_im, r_re, r_im]: [&[f32]; 4],
     floor: f32,
     to_re: &mut [f32],
     to_im: &mut [f32],
 ) {
-    let mut at = 0;
-    while at < to_re.len() {
-        let (hr, hi, rr, ri) = (load(h_re, at), load(h_im, at), load(r_re, at), load(r_im, at));
-        let (mut re, mut im) = ([0.0; LANES], [0.0; LANES]);
-        for i in 0..LANES {
-            let power = fma::<F>(rr[i], rr[i], ri[i] * ri[i]);
-            let scale = 1.0 / if power > floor { power } else { floor };
-            re[i] = fma::<F>(hr[i], rr[i], hi[i] * ri[i]) * scale;
-            im[i] = fma::<F>(hi[i], rr[i], -(hr[i] * ri[i])) * scale;
-        }
-        let len = LANES.min(to_re.len() - at);
-        to_re[at..at + len].copy_from_slice(&re[..len]);
-        to_im[at..at + len].copy_from_slice(&im[..len]);
-        at += LANES;
+    for at in starts(h_re.len()) {
+        let (hr, hi) = (V::load(h_re, at), V::load(h_im, at));
+        let (rr, ri) = (V::load(r_re, at), V::load(r_im, at));
+        let power = rr.mul_add(rr, ri.mul(ri)).max(V::splat(floor));
+        let scale = V::splat(1.0).div(power);
+        store(hr.mul_add(rr, hi.mul(ri)).mul(scale), to_re, at);
+        store(hr.neg_mul_add(ri, hi.mul(rr)).mul(scale), to_im, at);
     }
 }
 
 /// `Σ h(k)·conj(h(k−1))` over the neighbours that the tables mark.
 #[inline(always)]
-fn neighbour_product<const F: bool>(tables: &Tables, re: &[f32], im: &[f32]) -> (f32, f32) {
-    let (mut acc_re, mut acc_im): (Lanes, Lanes) = ([0.0; LANES], [0.0; LANES]);
-    for (c, w) in tables.neighbours.chunks_exact(LANES).enumerate() {
-        let at = (c + 1) * LANES;
-        let (re1, im1, re0, im0) = (load(re, at), load(im, at), load(re, at - 1), load(im, at - 1));
-        for i in 0..LANES {
-            acc_re[i] = fma::<F>(w[i], fma::<F>(re1[i], re0[i], im1[i] * im0[i]), acc_re[i]);
-            acc_im[i] = fma::<F>(w[i], fma::<F>(im1[i], re0[i], -(re1[i] * im0[i])), acc_im[i]);
-        }
+fn neighbour_product<V: Vector>(tables: &Tables, re: &[f32], im: &[f32]) -> (f32, f32) {
+    let (mut x, mut y) = (V::splat(0.0), V::splat(0.0));
+    for at in starts(tables.neighbours.len()) {
+        let (w, at) = (V::load(&tables.neighbours, at), at + LANES);
+        let (re1, im1) = (V::load(re, at), V::load(im, at));
+        let (re0, im0) = (V::load(re, at - 1), V::load(im, at - 1));
+        x = w.mul_add(re1.mul_add(re0, im1.mul(im0)), x);
+        y = w.mul_add(re1.neg_mul_add(im0, im1.mul(re0)), y);
     }
-    (sum(acc_re), sum(acc_im))
+    (x.sum(), y.sum())
+}
+
+/// One value by the vector's means: the two agree to the bit, whatever the level.
+#[inline(always)]
+fn angle<V: Vector>(y: f32, x: f32) -> f32 {
+    atan2(V::splat(y), V::splat(x)).array()[0]
 }
 
 /// Unwraps the angles less `guess · index` into `phase` (padded row); whole turns come from differences of neighbours.
 #[inline(always)]
-fn unwrap<const F: bool>(
+fn unwrap<V: Vector>(
     tables: &Tables,
     re: &[f32],
     im: &[f32],
     guess: f32,
     phase: &mut [f32],
-    turns: &mut [i32],
+    turns: &mut [f32],
 ) {
     // The line is reduced to less than a turn before it is rounded: `coarse · index` is exact (13 by 11 bits), and
     // `fine · index` is small. Steep lines over wide bands would cost the last digits otherwise.
     let slope = guess * (1.0 / TAU);
-    let coarse = round(slope * 4096.0) * (1.0 / 4096.0);
+    let coarse = Plain::splat(slope * 4096.0).round().array()[0] * (1.0 / 4096.0);
     let fine = slope - coarse;
-    for (c, k) in tables.index.chunks_exact(LANES).enumerate() {
-        let at = (c + 1) * LANES;
-        let (re, im) = (load(re, at), load(im, at));
-        let to = &mut phase[at..at + LANES];
-        for i in 0..LANES {
-            let whole = coarse * k[i];
-            let line = fma::<F>(fine, k[i], whole - round(whole));
-            to[i] = fma::<F>(-TAU, line, atan2::<F>(im[i], re[i]));
-        }
+    for at in starts(tables.index.len()) {
+        let k = V::load(&tables.index, at);
+        let whole = V::splat(coarse).mul(k);
+        let line = V::splat(fine).mul_add(k, whole.sub(whole.round()));
+        let angle = atan2(V::load(im, at + LANES), V::load(re, at + LANES));
+        line.neg_mul_add(V::splat(TAU), angle).store(phase, at + LANES);
     }
     // The first value has no neighbour.
     phase[LANES - 1] = phase[LANES];
-    let mut any = 0;
-    for (c, to) in turns.chunks_exact_mut(LANES).enumerate().take(tables.index.len() / LANES) {
-        let at = (c + 1) * LANES;
-        let (now, before) = (load(phase, at), load(phase, at - 1));
-        for i in 0..LANES {
-            to[i] = round((now[i] - before[i]) * (1.0 / TAU)) as i32;
-        }
-        for &t in to.iter() {
-            any |= t;
-        }
+    let mut any = V::splat(0.0);
+    for at in starts(tables.index.len()) {
+        let difference = V::load(phase, at + LANES).sub(V::load(phase, at + LANES - 1));
+        let turn = difference.mul(V::splat(1.0 / TAU)).round();
+        turn.store(turns, at);
+        any = any.max(turn.abs());
     }
-    if any != 0 {
-        let mut total = 0;
-        for t in &mut turns[..tables.columns] {
-            total += *t;
-            *t = total;
-        }
-        for (p, &t) in phase[LANES..LANES + tables.columns].iter_mut().zip(turns.iter()) {
-            *p = fma::<F>(-TAU, t as f32, *p);
+    if any.any() {
+        let mut before = V::splat(0.0);
+        for at in starts(tables.index.len()) {
+            let total = V::load(turns, at).prefix().add(before);
+            before = total.spread_last();
+            total.neg_mul_add(V::splat(TAU), V::load(phase, at + LANES)).store(phase, at + LANES);
         }
     }
 }
 
 /// Slope and mean of a padded row.
 #[inline(always)]
-fn line<const F: bool>(tables: &Tables, row: &[f32]) -> (f32, f32) {
-    let (mut slope, mut mean): (Lanes, Lanes) = ([0.0; LANES], [0.0; LANES]);
-    let weights = tables.slope.chunks_exact(LANES).zip(tables.mean.chunks_exact(LANES));
-    for ((ws, wm), p) in weights.zip(row.chunks_exact(LANES)) {
-        for i in 0..LANES {
-            slope[i] = fma::<F>(ws[i], p[i], slope[i]);
-            mean[i] = fma::<F>(wm[i], p[i], mean[i]);
-        }
+fn line<V: Vector>(tables: &Tables, row: &[f32]) -> (f32, f32) {
+    let (mut slope, mut mean) = (V::splat(0.0), V::splat(0.0));
+    for at in starts(row.len()) {
+        let p = V::load(row, at);
+        slope = V::load(&tables.slope, at).mul_add(p, slope);
+        mean = V::load(&tables.mean, at).mul_add(p, mean);
     }
-    (sum(slope), sum(mean))
+    (slope.sum(), mean.sum())
 }
 
 #[inline(always)]
-fn subtract<const F: bool>(
-    tables: &Tables,
-    row: &[f32],
-    slope: f32,
-    mean: f32,
-    line: &mut [f32],
-    to: &mut [f32],
-) {
-    let rows = row.chunks_exact(LANES).zip(tables.centred.chunks_exact(LANES));
-    for ((p, k), o) in rows.zip(line.chunks_exact_mut(LANES)) {
-        for i in 0..LANES {
-            o[i] = fma::<F>(-slope, k[i], p[i] - mean);
-        }
+fn subtract<V: Vector>(tables: &Tables, row: &[f32], slope: f32, mean: f32, to: &mut [f32]) {
+    for at in starts(row.len()) {
+        let p = V::load(row, at).sub(V::splat(mean));
+        store(V::load(&tables.centred, at).neg_mul_add(V::splat(slope), p), to, at);
     }
-    store(line, to);
 }
 
 #[inline(always)]
-fn phases<const F: bool>(tables: &Tables, scratch: &mut Scratch, out: &mut [f32]) {
+fn phases<V: Vector>(tables: &Tables, scratch: &mut Scratch, out: &mut [f32]) {
     let (stride, columns) = (tables.stride, tables.columns);
-    let Scratch { re, im, phase, turns, line: spare } = scratch;
+    let Scratch { re, im, phase, turns } = scratch;
     let rows = || re.chunks_exact(stride).zip(im.chunks_exact(stride));
     match tables.sanitise {
         Sanitise::PerPair => {
             for (((re, im), phase), to) in
                 rows().zip(phase.chunks_exact_mut(stride)).zip(out.chunks_exact_mut(columns))
             {
-                let (x, y) = neighbour_product::<F>(tables, re, im);
-                unwrap::<F>(tables, re, im, atan2::<F>(y, x) / tables.step, phase, turns);
-                let (slope, mean) = line::<F>(tables, &phase[LANES..]);
-                subtract::<F>(tables, &phase[LANES..], slope, mean, spare, to);
+                let (x, y) = neighbour_product::<V>(tables, re, im);
+                unwrap::<V>(tables, re, im, angle::<V>(y, x) / tables.step, phase, turns);
+                let (slope, mean) = line::<V>(tables, &phase[LANES..]);
+                subtract::<V>(tables, &phase[LANES..], slope, mean, to);
             }
         }
         Sanitise::Shared => {
             let (mut x, mut y) = (0.0, 0.0);
             for (re, im) in rows() {
-                let (x1, y1) = neighbour_product::<F>(tables, re, im);
+                let (x1, y1) = neighbour_product::<V>(tables, re, im);
                 x += x1;
                 y += y1;
             }
-            let guess = atan2::<F>(y, x) / tables.step;
+            let guess = angle::<V>(y, x) / tables.step;
             let (mut slopes, mut means, mut first) = (0.0, 0.0, None);
             for ((re, im), phase) in rows().zip(phase.chunks_exact_mut(stride)) {
-                unwrap::<F>(tables, re, im, guess, phase, turns);
-                let (slope, mean) = line::<F>(tables, &phase[LANES..]);
-                let shift = round((mean - *first.get_or_insert(mean)) * (1.0 / TAU)) * TAU;
-                phase[LANES..].iter_mut().for_each(|p| *p -= shift);
+                unwrap::<V>(tables, re, im, guess, phase, turns);
+                let (slope, mean) = line::<V>(tables, &phase[LANES..]);
+                let turns = ((mean - *first.get_or_insert(mean)) * (1.0 / TAU)).round();
+                phase[LANES..].iter_mut().for_each(|p| *p -= turns * TAU);
                 slopes += slope;
-                means += mean - shift;
+                means += mean - turns * TAU;
             }
             let pairs = tables.pairs as f32;
             for (phase, to) in phase.chunks_exact(stride).zip(out.chunks_exact_mut(columns)) {
-                subtract::<F>(tables, &phase[LANES..], slopes / pairs, means / pairs, spare, to);
+                subtract::<V>(tables, &phase[LANES..], slopes / pairs, means / pairs, to);
             }
         }
     }
