@@ -283,6 +283,38 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(__m512);
 
+    // Functions, not closures: a closure does not inherit the instructions of the function it is inlined into.
+
+    /// Running sums: by one and two places within each half, then the lower half's last onto the upper.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn prefix8(x: __m256) -> __m256 {
+        let x = _mm256_add_ps(x, _mm256_castsi256_ps(_mm256_slli_si256::<4>(_mm256_castps_si256(x))));
+        let x = _mm256_add_ps(x, _mm256_castsi256_ps(_mm256_slli_si256::<8>(_mm256_castps_si256(x))));
+        _mm256_add_ps(x, _mm256_permute_ps::<0xff>(_mm256_permute2f128_ps::<0x08>(x, x)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn words16(w: __m256i) -> Avx2 {
+        Avx2(
+            _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(w))),
+            _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(w))),
+        )
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn exponent8(x: __m256) -> (__m256, __m256) {
+        let root = _mm256_set1_epi32(HALF_ROOT as i32);
+        let shifted = _mm256_sub_epi32(_mm256_castps_si256(x), root);
+        let mantissa = _mm256_and_si256(shifted, _mm256_set1_epi32(0x007f_ffff));
+        (
+            _mm256_cvtepi32_ps(_mm256_srai_epi32::<23>(shifted)),
+            _mm256_castsi256_ps(_mm256_add_epi32(mantissa, root)),
+        )
+    }
+
     macro_rules! both {
         ($f:ident($($x:expr),*)) => { both!(@ $f, $($x),*) };
         (@ $f:ident, $a:expr) => { unsafe { Avx2($f($a.0), $f($a.1)) } };
@@ -312,14 +344,8 @@ mod x86 {
         fn bytes(x: &[[i8; 2]; LANES]) -> (Self, Self) {
             unsafe {
                 let words = _mm256_loadu_si256(x.as_ptr().cast());
-                let float = |w: __m256i| {
-                    Avx2(
-                        _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(w))),
-                        _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(w))),
-                    )
-                };
                 let real = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(words));
-                (float(real), float(_mm256_srai_epi16::<8>(words)))
+                (words16(real), words16(_mm256_srai_epi16::<8>(words)))
             }
         }
         #[inline(always)]
@@ -381,15 +407,7 @@ mod x86 {
         #[inline(always)]
         fn exponent(self) -> (Self, Self) {
             unsafe {
-                let root = _mm256_set1_epi32(HALF_ROOT as i32);
-                let low = _mm256_set1_epi32(0x007f_ffff);
-                let split = |x: __m256| {
-                    let shifted = _mm256_sub_epi32(_mm256_castps_si256(x), root);
-                    let exponent = _mm256_cvtepi32_ps(_mm256_srai_epi32::<23>(shifted));
-                    let mantissa = _mm256_add_epi32(_mm256_and_si256(shifted, low), root);
-                    (exponent, _mm256_castsi256_ps(mantissa))
-                };
-                let ((e0, m0), (e1, m1)) = (split(self.0), split(self.1));
+                let ((e0, m0), (e1, m1)) = (exponent8(self.0), exponent8(self.1));
                 (Avx2(e0, e1), Avx2(m0, m1))
             }
         }
@@ -405,15 +423,7 @@ mod x86 {
         #[inline(always)]
         fn prefix(self) -> Self {
             unsafe {
-                let within = |x: __m256| {
-                    // By one and two places within each half, then the lower half's last onto the upper.
-                    let bits = |x: __m256| _mm256_castps_si256(x);
-                    let x = _mm256_add_ps(x, _mm256_castsi256_ps(_mm256_slli_si256::<4>(bits(x))));
-                    let x = _mm256_add_ps(x, _mm256_castsi256_ps(_mm256_slli_si256::<8>(bits(x))));
-                    let last = _mm256_permute_ps::<0xff>(_mm256_permute2f128_ps::<0x08>(x, x));
-                    _mm256_add_ps(x, last)
-                };
-                let (low, high) = (within(self.0), within(self.1));
+                let (low, high) = (prefix8(self.0), prefix8(self.1));
                 let last = _mm256_permutevar8x32_ps(low, _mm256_set1_epi32(7));
                 Avx2(low, _mm256_add_ps(high, last))
             }
@@ -453,9 +463,12 @@ mod x86 {
         fn bytes(x: &[[i8; 2]; LANES]) -> (Self, Self) {
             unsafe {
                 let words = _mm256_loadu_si256(x.as_ptr().cast());
-                let float = |w: __m256i| Avx512(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(w)));
+                let imaginary = _mm512_cvtepi16_epi32(_mm256_srai_epi16::<8>(words));
                 let real = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(words));
-                (float(real), float(_mm256_srai_epi16::<8>(words)))
+                (
+                    Avx512(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(real))),
+                    Avx512(_mm512_cvtepi32_ps(imaginary)),
+                )
             }
         }
         #[inline(always)]
