@@ -269,15 +269,13 @@ impl Socket {
 
     /// The next message, or the close frame as `{"close": code, "reason": …}`.
     pub async fn receive(&mut self) -> Value {
-        let wait = tokio::time::timeout(Duration::from_secs(60), self.stream.next());
-        loop {
-            match wait.await.expect("a message within a minute") {
-                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    return json!({ "close": u16::from(frame.code), "reason": frame.reason.as_str() });
-                }
-                other => return json!({ "end": format!("{other:?}") }),
+        let message = tokio::time::timeout(Duration::from_secs(60), self.stream.next()).await;
+        match message.expect("a message within a minute") {
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap(),
+            Some(Ok(Message::Close(Some(frame)))) => {
+                json!({ "close": u16::from(frame.code), "reason": frame.reason.as_str() })
             }
+            other => json!({ "end": format!("{other:?}") }),
         }
     }
 
