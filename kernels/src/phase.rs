@@ -58,6 +58,10 @@ pub fn coarse_slope(csi: &[Complex32], index: &[f32], step: f32) -> f32 {
 pub fn common_step(index: &[f32]) -> f32 {
     let (mut best, mut most) = (1.0, 0);
     for (i, pair) in index.windows(2).enumerate() {
+        // What is left cannot outnumber it.
+        if most + i + 1 >= index.len() {
+            break;
+        }
         let step = pair[1] - pair[0];
         let seen = index[i..].windows(2).filter(|p| p[1] - p[0] == step).count();
         if seen > most {
