@@ -60,7 +60,7 @@ pub enum Command {
     #[command(after_help = "Example: INVISPOSE_LISTEN=127.0.0.1:9000 invispose config")]
     Config(ConfigArgs),
     /// Train the pose network on simulated rooms
-    #[command(after_help = "Example: invispose train --config-file models/configs/first.toml --out my.safetensors")]
+    #[command(after_help = "Example: invispose train models/configs/first.toml --out training")]
     Train(Train),
     /// Measure a model or detector against ground truth
     #[command(after_help = "Example: invispose evaluate --suite unseen-room --json")]
@@ -226,17 +226,11 @@ pub struct ConfigArgs {
 #[derive(Debug, Args)]
 pub struct Train {
     /// What to train, and on what
-    #[arg(long, value_name = "FILE", default_value = "models/configs/first.toml")]
-    pub config_file: PathBuf,
-    /// Where the weights go
-    #[arg(long, value_name = "FILE")]
+    #[arg(default_value = "models/configs/first.toml")]
+    pub config: PathBuf,
+    /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
+    #[arg(long, value_name = "DIR", default_value = "invispose-training")]
     pub out: PathBuf,
-    /// Go on from the checkpoint beside --out, if there is one
-    #[arg(long)]
-    pub resume: bool,
-    /// Where it runs: cpu, gpu, gpu:N or auto
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,8 @@ use toml::{Table, Value};
 pub struct Config {
     /// Address and port of the API.
     pub listen: SocketAddr,
+    /// Allow an address that others can reach, although there is no authentication.
+    pub insecure_listen: bool,
     /// Where rings, baselines and recordings live.
     pub data_dir: PathBuf,
     /// Where the network runs: `cpu`, `gpu`, `gpu:N` or `auto`.
@@ -84,6 +86,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            insecure_listen: false,
             data_dir: "invispose-data".into(),
             device: "auto".into(),
             ring: RingSection::default(),
@@ -206,13 +209,18 @@ fn check(merged: &Table) -> anyhow::Result<Config> {
     if config.window.hop_ms == 0 {
         bail!("window.hop_ms must be at least 1");
     }
+    if !config.listen.ip().is_loopback() && !config.insecure_listen {
+        bail!(
+            "listen = {}: others could reach this address, and there is no authentication; listen on 127.0.0.1 \
+             behind a proxy that authenticates, or set insecure_listen = true",
+            config.listen
+        );
+    }
     if config.ring.slots < 2 {
         bail!("ring.slots must be at least 2");
     }
     for site in &config.sites {
-        if site.id.is_empty() {
-            bail!("site.id must not be empty");
-        }
+        check_site_id(&site.id)?;
         if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {
             bail!("two sites have the id {:?}", site.id);
         }
@@ -230,6 +238,15 @@ fn check(merged: &Table) -> anyhow::Result<Config> {
         }
     }
     Ok(config)
+}
+
+/// A site's id names its files and stands in URLs.
+pub fn check_site_id(id: &str) -> anyhow::Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+        bail!("site id {id:?}: 1 to 64 letters, digits, - and _ are possible");
+    }
+    Ok(())
 }
 
 /// Scalar settings as (dotted key, default).

@@ -1,2 +1,76 @@
-//! The command line.
-fn main() {}
+//! The command line: reads configuration, builds the pipeline, starts the API.
+
+mod cli;
+mod commands;
+mod config;
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use toml::Value;
+
+use cli::{Cli, Command, Common};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("invispose: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let flags = flags(&cli);
+    let loaded = config::load(cli.config.as_deref(), std::env::vars(), &flags)?;
+    logging::start(&loaded.config.log)?;
+    match cli.command {
+        Command::Demo(args) => commands::serve::demo(&args, &loaded.config),
+        Command::Run(args) => commands::serve::run(&args, &loaded.config),
+        Command::Replay(args) => commands::serve::replay(&args, &loaded.config),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Convert(args) => commands::convert::run(&args),
+        Command::Record(args) => commands::record::run(&args),
+        Command::Simulate(args) => commands::simulate::run(&args),
+        Command::Ring(args) => commands::ring::run(&args),
+        Command::Config(args) => commands::config::run(&args, &loaded),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
+    }
+}
+
+/// Flags that stand for a setting, as (key, value, flag).
+fn flags(cli: &Cli) -> Vec<(&'static str, Value, &'static str)> {
+    let mut flags = Vec::new();
+    if let Some(format) = cli.log_format {
+        let name = match format {
+            cli::LogFormat::Text => "text",
+            cli::LogFormat::Json => "json",
+        };
+        flags.push(("log.format", Value::String(name.into()), "--log-format"));
+    }
+    if let Some(level) = &cli.log_level {
+        flags.push(("log.level", Value::String(level.clone()), "--log-level"));
+    }
+    let common: Option<&Common> = match &cli.command {
+        Command::Demo(args) => Some(&args.common),
+        Command::Run(args) => Some(&args.common),
+        Command::Replay(args) => Some(&args.serve.common),
+        _ => None,
+    };
+    if let Some(common) = common {
+        if let Some(listen) = common.listen {
+            flags.push(("listen", Value::String(listen.to_string()), "--listen"));
+        }
+        if let Some(dir) = &common.data_dir {
+            flags.push(("data_dir", Value::String(dir.to_string_lossy().into_owned()), "--data-dir"));
+        }
+        if let Some(device) = &common.device {
+            flags.push(("device", Value::String(device.clone()), "--device"));
+        }
+    }
+    flags
+}

@@ -16,7 +16,7 @@ use super::seed::{Draw, mix};
 use crate::skeleton::Keypoints;
 
 /// Where one person is and what they do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct PersonTruth {
     /// Index of the person in the scene.
     pub person: usize,

@@ -43,6 +43,13 @@ fn understood_site<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SiteConf
     Ok(site.inspect_err(|e| tracing::warn!(error = %e, "the recording's site description is not used")).ok())
 }
 
+/// Does the file start as a recording does? False also where it cannot be read.
+pub fn is_recording(path: &std::path::Path) -> bool {
+    let mut head = [0; format::MAGIC.len()];
+    std::fs::File::open(path).and_then(|mut f| io::Read::read_exact(&mut f, &mut head)).is_ok()
+        && head == format::MAGIC
+}
+
 /// Why a recording cannot be written or read.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -13,6 +13,18 @@ pub enum Speed {
     Max,
 }
 
+impl std::str::FromStr for Speed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse::<f64>()) {
+            ("max", _) => Ok(Self::Max),
+            (_, Ok(n)) if n.is_finite() && n > 0.0 => Ok(Self::Times(n)),
+            _ => Err("expected a positive number or `max`"),
+        }
+    }
+}
+
 /// Now, in nanoseconds since the Unix epoch.
 pub fn wall_ns() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {

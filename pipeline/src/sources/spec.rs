@@ -160,11 +160,7 @@ fn path(body: &str) -> Result<PathBuf, String> {
 fn speed(query: &mut Query) -> Result<Speed, String> {
     match query.text("speed")?.as_deref() {
         None => Ok(Speed::Times(1.0)),
-        Some("max") => Ok(Speed::Max),
-        Some(text) => match text.parse::<f64>() {
-            Ok(n) if n.is_finite() && n > 0.0 => Ok(Speed::Times(n)),
-            _ => Err(format!("speed={text}: expected a positive number or `max`")),
-        },
+        Some(text) => text.parse().map_err(|problem| format!("speed={text}: {problem}")),
     }
 }
 

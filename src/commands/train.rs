@@ -1,0 +1,56 @@
+//! `invispose train`.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use invispose_models::train::{self, Progress, TrainConfig};
+
+use crate::cli::Train;
+
+/// Trains, or goes on with, what the configuration file describes.
+pub fn run(args: &Train) -> anyhow::Result<()> {
+    let shown = args.config.display();
+    let text = std::fs::read_to_string(&args.config).with_context(|| shown.to_string())?;
+    let config = TrainConfig::from_toml(&text).with_context(|| shown.to_string())?;
+    let bar = ProgressBar::new(1);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (ends in {eta})")?);
+    bar.enable_steady_tick(Duration::from_secs(1));
+    let trained = train::run(&config, &args.out, &commit(), |progress| {
+        match progress {
+            Progress::Data { done, total } => {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_message("scenes simulated");
+            }
+            Progress::Step { step, total, loss, parts: [presence, root, pose] } => {
+                bar.set_length(total);
+                bar.set_position(step);
+                bar.set_message(format!("loss {loss:.4} (presence {presence:.3}, root {root:.3}, pose {pose:.3})"));
+            }
+            Progress::Validation { step, metrics } => {
+                let figures: Vec<_> = metrics.iter().map(|(name, value)| format!("{name} {value:.0}")).collect();
+                bar.println(format!("step {step}: {}", figures.join(", ")));
+            }
+            Progress::Checkpoint(path) => tracing::debug!("checkpoint {}", path.display()),
+            _ => {}
+        }
+        true
+    })?;
+    bar.finish_and_clear();
+    println!("{} {} in {}", trained.card.name, trained.card.version, args.out.join("weights.safetensors").display());
+    Ok(())
+}
+
+/// The commit that this training runs from, for the model card.
+fn commit() -> String {
+    let git = |args: &[&str]| {
+        let out = std::process::Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"])) {
+        (Some(head), Some(changes)) if changes.is_empty() => head,
+        (Some(head), _) => format!("{head} with uncommitted changes"),
+        _ => "unknown".into(),
+    }
+}

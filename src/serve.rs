@@ -1,0 +1,283 @@
+//! The composition root: configuration in, a running pipeline behind a running API out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use futures_util::StreamExt;
+use invispose_api::{ApiConfig, ApiState, Site};
+use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
+use invispose_pipeline::evaluation::motion::baseline_of;
+use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
+use invispose_pipeline::recording::{Metadata, Writer};
+use invispose_pipeline::ring::{RingConfig, RingWriter};
+use invispose_pipeline::site::SiteConfig;
+use invispose_pipeline::sources::{self, SourceSpec, SpecKind};
+use invispose_pipeline::stages::assembly::AssemblyConfig;
+use invispose_pipeline::stages::baseline::Baseline;
+use invispose_pipeline::stages::inference::NetworkModel;
+use invispose_pipeline::stages::presence::PresenceConfig;
+use invispose_pipeline::tracking::PersonIds;
+use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
+
+use crate::config::Config;
+
+/// What a command asks for beside the configuration.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Sources beside the configured ones.
+    pub sources: Vec<SourceSpec>,
+    /// Captures of the quiet room.
+    pub baselines: Vec<PathBuf>,
+    /// Show poses that no evaluation has earned.
+    pub experimental_poses: bool,
+    /// Write packets and pose frames here.
+    pub record: Option<PathBuf>,
+    /// Say when the first frame reached a subscriber.
+    pub say_first_frame: bool,
+}
+
+/// Runs until ctrl-c or SIGTERM.
+pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let started = Instant::now();
+    // Before anything expensive: an address that is taken should be known at once.
+    let listener = TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+    fs::create_dir_all(&config.data_dir).with_context(|| format!("data directory {}", config.data_dir.display()))?;
+
+    let health = Health::default();
+    let places = places(config, &options)?;
+    let model = model(config, &places)?;
+    let first_frame = options.say_first_frame;
+
+    let mut builder = PipelineBuilder::new(health.clone())
+        .person_ids(PersonIds::open(config.data_dir.join("person-ids"))?)
+        .assembly(AssemblyConfig { hop: Duration::from_millis(config.window.hop_ms.into()), ..Default::default() });
+    if let Some(model) = model {
+        builder = builder.model(Box::new(model));
+    }
+    if let Some(path) = &options.record {
+        builder = builder.record(record_setup(path, &places)?);
+    }
+    let mut sites = Vec::new();
+    for place in places {
+        let (site, setup) = open_site(config, &options, place)?;
+        sites.push(site);
+        builder = builder.site(setup);
+    }
+    let state = ApiState::new(sites, health, ApiConfig::default());
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
+    runtime.block_on(async move {
+        let listener = {
+            listener.set_nonblocking(true).context("listener")?;
+            tokio::net::TcpListener::from_std(listener).context("listener")?
+        };
+        let mut signals = Signals::new()?;
+        let address = listener.local_addr().context("listener")?;
+        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let api = tokio::spawn(invispose_api::serve(state.clone(), listener, async {
+            closed.await.ok();
+        }));
+        // The subscriber is there before the first frame can be.
+        if first_frame {
+            tokio::spawn(say_first_frame(state, started));
+        }
+        let pipeline = builder.start()?;
+        println!("listening on http://{address}");
+
+        signals.wait().await;
+        tracing::info!("stopping");
+        close.send(()).ok();
+        stop(pipeline).await?;
+        api.await.context("API")?.context("API")
+    })
+}
+
+/// A site and the sources that belong to it.
+struct Place {
+    site: SiteConfig,
+    sources: Vec<SourceSpec>,
+}
+
+impl Place {
+    fn simulated(&self) -> bool {
+        self.sources.iter().any(|s| matches!(s.kind, SpecKind::Sim(_)))
+    }
+
+    fn live(&self) -> bool {
+        self.sources.iter().all(|s| matches!(s.kind, SpecKind::Udp(_) | SpecKind::Nexmon(_)))
+    }
+}
+
+/// Sorts the sources by site. Without a configured site there is one: `demo` for the simulator, whose room is known, else `default`.
+fn places(config: &Config, options: &Options) -> anyhow::Result<Vec<Place>> {
+    let mut specs = Vec::new();
+    for section in &config.sources {
+        let mut spec: SourceSpec = section.uri.parse()?;
+        if section.site.is_some() {
+            spec.site.clone_from(&section.site);
+        }
+        specs.push(spec);
+    }
+    specs.extend(options.sources.iter().cloned());
+    if specs.is_empty() {
+        bail!(
+            "there is no source of packets: name one with --source (udp://0.0.0.0:5005, file:capture.pcap, …) or in the \
+             configuration file; `invispose demo` shows simulated people"
+        );
+    }
+
+    let mut found: BTreeMap<String, Place> = BTreeMap::new();
+    for spec in specs {
+        let id = match (&spec.site, config.sites.first()) {
+            (Some(id), _) => id.clone(),
+            (None, Some(first)) if config.sites.len() == 1 => first.id.clone(),
+            (None, Some(_)) => bail!("source {}: say which site it belongs to, with site=ID", spec.uri),
+            (None, None) if matches!(spec.kind, SpecKind::Sim(_)) => "demo".to_owned(),
+            (None, None) => "default".to_owned(),
+        };
+        if !found.contains_key(&id) {
+            let mut site = match config.sites.iter().find(|s| s.id == id) {
+                Some(site) => site.clone(),
+                None => site_of(&spec, &id)?,
+            };
+            site.experimental_poses |= options.experimental_poses;
+            found.insert(id.clone(), Place { site, sources: Vec::new() });
+        }
+        if let Some(place) = found.get_mut(&id) {
+            place.sources.push(spec);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// A site that nobody described: what its source knows of it.
+fn site_of(spec: &SourceSpec, id: &str) -> anyhow::Result<SiteConfig> {
+    crate::config::check_site_id(id)?;
+    match &spec.kind {
+        SpecKind::Sim(sim) => Ok(sources::sim::site(sim, id)?),
+        _ => Ok(SiteConfig {
+            id: id.to_owned(),
+            name: String::new(),
+            // Nothing is known of the room, and nothing but presence comes out of it.
+            room_m: [0.0; 3],
+            links: Vec::new(),
+            zones: Vec::new(),
+            experimental_poses: false,
+        }),
+    }
+}
+
+/// The network, where some site may show poses.
+fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkModel>> {
+    let choice: DeviceChoice = config.device.parse().map_err(|e| anyhow::anyhow!("device: {e}"))?;
+    if !places.iter().any(|p| p.simulated() || p.site.experimental_poses) {
+        tracing::info!("no site has earned poses: presence and motion only");
+        return Ok(None);
+    }
+    let predictor = Predictor::load(&Weights::Shipped, choice)?;
+    predictor.warm_up()?;
+    let about = predictor.describe();
+    tracing::info!(model = about.model, device = about.device, parameters = about.parameters, "network loaded");
+    let earned = predictor.card().beats_mean_pose();
+    Ok(Some(NetworkModel::new(predictor, earned)))
+}
+
+fn open_site(config: &Config, options: &Options, place: Place) -> anyhow::Result<(Site, SiteSetup)> {
+    let id = place.site.id.clone();
+    let path = config.data_dir.join(format!("{id}.ring"));
+    let mut ring = RingWriter::open(&path, RingConfig { slots: config.ring.slots, ..Default::default() })?;
+    let (site, wake) = Site::new(place.site.clone(), ring.reader());
+    ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
+
+    let baseline_file = config.data_dir.join(format!("{id}.baseline.json"));
+    let mut baseline = if place.simulated() { None } else { Baseline::load(&baseline_file)? };
+    for capture in &options.baselines {
+        let learned = baseline_of(capture, &PresenceConfig::default())
+            .with_context(|| format!("baseline from {}", capture.display()))?;
+        if learned.links.is_empty() {
+            bail!("{}: too short, or never quiet: no baseline can be learned from it", capture.display());
+        }
+        merge(&mut baseline, learned);
+    }
+
+    let mut opened = Vec::new();
+    for spec in &place.sources {
+        opened.push((spec.uri.clone(), spec.open()?));
+    }
+    let setup = SiteSetup {
+        baseline,
+        // What a replay or a simulation teaches is not this site's present.
+        baseline_file: place.live().then_some(baseline_file),
+        ring: Some(ring),
+        ..SiteSetup::new(place.site, opened)
+    };
+    Ok((site, setup))
+}
+
+/// Later knowledge of a link replaces earlier.
+fn merge(into: &mut Option<Baseline>, newer: Baseline) {
+    match into {
+        None => *into = Some(newer),
+        Some(old) => {
+            old.links.retain(|o| !newer.links.iter().any(|n| n.link == o.link && n.layout == o.layout));
+            old.links.extend(newer.links);
+        }
+    }
+}
+
+fn record_setup(path: &Path, places: &[Place]) -> anyhow::Result<RecordSetup> {
+    let source = if places.iter().any(Place::simulated) {
+        SourceKind::Simulated
+    } else if places.iter().all(Place::live) {
+        SourceKind::Live
+    } else {
+        SourceKind::Replay
+    };
+    let site = match places {
+        [only] => Some(only.site.clone()),
+        _ => None,
+    };
+    let metadata = Metadata { source, site, created_ns: sources::wall_ns(), note: String::new() };
+    Ok(RecordSetup { writer: Writer::create(path, &metadata)?, csi: true, poses: true })
+}
+
+async fn stop(pipeline: Pipeline) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || pipeline.stop(STOP_WITHIN - Duration::from_secs(1)))
+        .await
+        .context("stopping")?
+        .context("stopping")
+}
+
+/// Subscribes as any client would and says when the first frame came.
+async fn say_first_frame(state: ApiState, started: Instant) {
+    let schema = invispose_api::graphql::schema(state);
+    let mut frames = std::pin::pin!(schema.execute_stream("subscription { poseFrames { id } }"));
+    if let Some(answer) = frames.next().await
+        && answer.errors.is_empty()
+    {
+        println!("first pose frame reached a subscriber {:.1} s after start", started.elapsed().as_secs_f64());
+    }
+}
+
+/// Ctrl-c and SIGTERM.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate()).context("signals")? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
