@@ -49,7 +49,7 @@ pub struct SiteSetup {
     pub sources: Vec<(String, Box<dyn Source>)>,
     /// What its links are like while the room is quiet, where that is known already.
     pub baseline: Option<Baseline>,
-    /// Where to keep what is learned of that; `None` = nowhere.
+    /// Where to keep what is learned of that; `None` = nowhere. Only what is learned from live packets is kept.
     pub baseline_file: Option<PathBuf>,
     /// An evaluation on this very site shows that the model beats the mean pose. (A simulated site counts as evaluated
     /// by the model's own evaluation.)
@@ -224,9 +224,11 @@ impl PipelineBuilder {
                 intake.run(&windows);
             })?);
 
+            // Captures of other rooms carry the same names of links.
+            let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
             detectors.insert(
                 id.clone(),
-                SitePresence::new(presence.clone(), setup.baseline.as_ref(), setup.baseline_file),
+                SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep),
             );
             places.insert(id.clone(), setup.config.clone());
             policies.push(SitePolicy {
