@@ -226,10 +226,7 @@ impl PipelineBuilder {
 
             // Captures of other rooms carry the same names of links.
             let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
-            detectors.insert(
-                id.clone(),
-                SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep),
-            );
+            detectors.insert(id.clone(), SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep));
             places.insert(id.clone(), setup.config.clone());
             policies.push(SitePolicy {
                 config: setup.config,
