@@ -4,16 +4,16 @@
 //! codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). A trunk turns the
 //! average into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object Detection with
 //! Transformers", 2020). What a moving body adds to the channel turns with every wavelength of path; where it comes from is told
-//! by phases between antennas and between subcarriers. So the first layer multiplies pairs of linear filters (a bilinear
-//! layer, Lin et al., "Bilinear CNN Models", 2015), in which the turning cancels. Everything else is a matrix product, which is what burn's CPU backend does best.
+//! by phases between antennas and between subcarriers. So beside the packets themselves a link's encoder sees the second moments
+//! of its channels over the window and over its end, in which the turning cancels. Everything is a matrix product, which is what burn's CPU backend does best.
 
 use burn::{
     module::{Module, Param},
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
-    tensor::{Device, Distribution, Tensor, TensorData, activation::relu},
+    tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
 };
 
-use crate::input::{FEATURES, FIXED, Input, STEPS};
+use crate::input::{ANTENNAS, BINS, FEATURES, FIXED, Input, PAIRS, STEPS};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -30,6 +30,16 @@ const PATCHES: usize = STEPS / PATCH;
 /// Patches merged into one (400 ms).
 const MERGE: usize = 4;
 const SPANS: usize = PATCHES / MERGE;
+/// Real columns of the antenna pairs among a step's features.
+const PAIR_COLUMNS: usize = 2 * PAIRS.len() * BINS;
+/// Neighbouring amplitudes averaged for the second moments.
+const MEAN_OF: usize = 3;
+/// Columns whose second moments are taken.
+const COLUMNS: usize = PAIR_COLUMNS + ANTENNAS * BINS / MEAN_OF;
+/// Second moments and log powers of those columns.
+const MOMENTS: usize = COLUMNS * (COLUMNS + 1) / 2 + COLUMNS;
+/// Steps at the window's end whose moments are taken apart (400 ms).
+const RECENT: usize = MERGE * PATCH;
 
 /// Widths of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -41,6 +51,8 @@ pub struct NetworkConfig {
     pub span: usize,
     /// Code of what does not change with time.
     pub fixed: usize,
+    /// Code of a link's second moments.
+    pub moments: usize,
     /// Code of a link.
     pub link: usize,
     /// Code of the site.
@@ -49,19 +61,22 @@ pub struct NetworkConfig {
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { patch: 64, span: 128, fixed: 96, link: 192, trunk: 384 }
+        Self { patch: 64, span: 96, fixed: 96, moments: 96, link: 192, trunk: 256 }
     }
 }
 
 impl NetworkConfig {
     /// Multiply-adds of the matrix products for one window with this many links.
     pub fn multiply_adds(&self, links: usize) -> usize {
-        let per_link = PATCHES * PATCH * FEATURES * 2 * self.patch
+        let per_link = PATCHES * PATCH * FEATURES * self.patch
             + FIXED * self.fixed
-            + self.fixed * (2 * self.patch + self.link)
-            + SPANS * MERGE * 2 * self.patch * self.span
+            + self.fixed * (2 * self.patch + 2 * self.moments + self.link)
+            + SPANS * MERGE * self.patch * self.span
             + SPANS * self.span * self.link
-            + 4 * self.link * self.link;
+            + (STEPS + RECENT) * COLUMNS * COLUMNS
+            + 2 * MOMENTS * self.moments
+            + self.moments * self.link
+            + 2 * self.link * self.link;
         let site = self.link * self.link
             + self.link * self.trunk
             + 2 * self.trunk * self.trunk
@@ -73,7 +88,7 @@ impl NetworkConfig {
     pub fn init(&self, device: &Device) -> PoseNetwork {
         let linear = |i, o| LinearConfig::new(i, o).init(device);
         PoseNetwork {
-            patch: linear(PATCH * FEATURES, 2 * self.patch),
+            patch: linear(PATCH * FEATURES, self.patch),
             place: Param::from_tensor(Tensor::random(
                 [PATCHES, self.patch],
                 Distribution::Normal(0.0, 0.02),
@@ -81,12 +96,14 @@ impl NetworkConfig {
             )),
             fixed: linear(FIXED, self.fixed),
             modulation: linear(self.fixed, 2 * self.patch),
-            span: linear(MERGE * 2 * self.patch, self.span),
+            span: linear(MERGE * self.patch, self.span),
+            moments: linear(2 * MOMENTS, self.moments),
+            moments_modulation: linear(self.fixed, 2 * self.moments),
             link: linear(SPANS * self.span, self.link),
+            link_moments: linear(self.moments, self.link),
             link_fixed: linear(self.fixed, self.link),
             link_block: Residual::new(self.link, device),
             link_site: linear(self.link, self.link),
-            link_again: Residual::new(self.link, device),
             trunk: linear(self.link, self.trunk),
             trunk_block: Residual::new(self.trunk, device),
             head: linear(self.trunk, SLOTS * OUTPUTS),
@@ -125,11 +142,13 @@ pub struct PoseNetwork {
     fixed: Linear,
     modulation: Linear,
     span: Linear,
+    moments: Linear,
+    moments_modulation: Linear,
     link: Linear,
+    link_moments: Linear,
     link_fixed: Linear,
     link_block: Residual,
     link_site: Linear,
-    link_again: Residual,
     trunk: Linear,
     trunk_block: Residual,
     head: Linear,
@@ -187,28 +206,73 @@ impl Batch {
 impl PoseNetwork {
     /// `[windows, SLOTS, OUTPUTS]`, see [`Slot`].
     pub fn forward(&self, batch: Batch) -> Tensor<3> {
-        let [links, patches, _] = batch.features.dims();
-        let patch = self.patch.forward(batch.features);
-        let width = patch.dims()[2] / 2;
+        let [links, patches, columns] = batch.features.dims();
+        let steps = batch.features.clone().reshape([links, patches * PATCH, columns / PATCH]);
         let fixed = relu(self.fixed.forward(batch.fixed));
+
+        let patch = self.patch.forward(batch.features);
+        let width = patch.dims()[2];
         let modulation = self.modulation.forward(fixed.clone()).reshape([links, 2, width]);
         let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
         let shift = modulation.narrow(1, 1, 1) + self.place.val().unsqueeze_dim::<3>(0);
-        let plain = patch.clone().narrow(2, 0, width) * scale + shift;
-        let product = plain.clone() * patch.narrow(2, width, width);
-        let patch = Tensor::cat(vec![relu(plain), product], 2);
-        let span = relu(self.span.forward(patch.reshape([links, patches / MERGE, MERGE * 2 * width])));
+        let patch = relu(patch * scale + shift);
+        let span = relu(self.span.forward(patch.reshape([links, patches / MERGE, MERGE * width])));
         let [_, spans, width] = span.dims();
-        let link = self.link.forward(span.reshape([links, spans * width])) + self.link_fixed.forward(fixed);
+
+        let moments = self.moments.forward(second_moments(steps));
+        let width_m = moments.dims()[1];
+        let modulation = self.moments_modulation.forward(fixed.clone());
+        let scale = modulation.clone().narrow(1, 0, width_m).add_scalar(1.0);
+        let moments = relu(moments * scale + modulation.narrow(1, width_m, width_m));
+
+        let link = self.link.forward(span.reshape([links, spans * width]))
+            + self.link_moments.forward(moments)
+            + self.link_fixed.forward(fixed);
         let link = self.link_block.forward(link);
+        // What the other links saw changes what this one's code says.
         let site = self.link_site.forward(batch.gather.clone().matmul(link.clone()));
-        let link = self.link_again.forward(link + batch.spread.matmul(site));
-        let site = self.trunk.forward(relu(batch.gather.matmul(link)));
+        let link = relu(link + batch.spread.matmul(site));
+        let site = self.trunk.forward(batch.gather.matmul(link));
         let site = relu(self.trunk_block.forward(site));
         let windows = site.dims()[0];
         self.head.forward(site).reshape([windows, SLOTS, OUTPUTS])
     }
 }
+
+/// `[links, 2 × MOMENTS]` from `[links, STEPS, FEATURES]`: over the whole window and over its end, the upper triangle of
+/// `XᵀX` over its mean diagonal, and the logarithms of its diagonal.
+fn second_moments(steps: Tensor<3>) -> Tensor<2> {
+    let [links, count, _] = steps.dims();
+    let pairs = steps.clone().narrow(2, 0, PAIR_COLUMNS);
+    let amplitudes = steps
+        .narrow(2, PAIR_COLUMNS, ANTENNAS * BINS)
+        .reshape([links, count, ANTENNAS * BINS / MEAN_OF, MEAN_OF])
+        .mean_dim(3)
+        .reshape([links, count, ANTENNAS * BINS / MEAN_OF]);
+    let columns = Tensor::cat(vec![pairs, amplitudes], 2);
+    let device = columns.device();
+    let index = |keep: &dyn Fn(usize, usize) -> bool| {
+        let all = (0..COLUMNS).flat_map(|i| (i..COLUMNS).map(move |j| (i, j)));
+        let kept: Vec<i32> =
+            all.filter(|&(i, j)| keep(i, j)).map(|(i, j)| (i * COLUMNS + j) as i32).collect();
+        Tensor::<1, Int>::from_data(TensorData::from(kept.as_slice()), &device)
+    };
+    let (triangle, diagonal) = (index(&|_, _| true), index(&|i, j| i == j));
+    let of = |x: Tensor<3>| {
+        let n = x.dims()[1] as f32;
+        let product =
+            x.clone().swap_dims(1, 2).matmul(x).mul_scalar(1.0 / n).reshape([links, COLUMNS * COLUMNS]);
+        let power = product.clone().select(1, diagonal.clone());
+        let scale = power.clone().mean_dim(1).add_scalar(LEAST_POWER);
+        let shape = product.select(1, triangle.clone()) / scale;
+        let power = (power + LEAST_POWER).log().add_scalar(3.0).mul_scalar(0.5);
+        Tensor::cat(vec![shape, power], 1)
+    };
+    Tensor::cat(vec![of(columns.clone()), of(columns.narrow(1, count - RECENT, RECENT))], 1)
+}
+
+/// About the power that noise gives a compressed deviation.
+const LEAST_POWER: f32 = 0.02;
 
 /// One slot of the network's answer for one window, in the order of the output tensor.
 #[derive(Clone, Copy, Debug)]
@@ -309,19 +373,25 @@ mod tests {
     fn the_parameters_are_as_many_as_the_layers_say() {
         let c = NetworkConfig::default();
         let network = c.init(&Device::flex());
-        let biases_and_norms = c.patch
-            + PATCHES * c.patch
-            + c.fixed
+        let biases = c.patch
             + 2 * c.patch
+            + c.fixed
             + c.span
+            + c.moments
+            + 2 * c.moments
+            + 3 * c.link
             + 2 * c.link
-            + 2 * (4 * c.link)
             + c.link
             + c.trunk
-            + 4 * c.trunk
+            + 2 * c.trunk
             + SLOTS * OUTPUTS;
+        let norms_and_places = 2 * c.link + 2 * c.trunk + PATCHES * c.patch;
+        let no_weights = (STEPS + RECENT) * COLUMNS * COLUMNS;
         let shared_in_time =
-            (PATCHES - 1) * PATCH * FEATURES * 2 * c.patch + (SPANS - 1) * MERGE * 2 * c.patch * c.span;
-        assert_eq!(network.num_params(), c.multiply_adds(1) - shared_in_time + biases_and_norms);
+            (PATCHES - 1) * PATCH * FEATURES * c.patch + (SPANS - 1) * MERGE * c.patch * c.span;
+        assert_eq!(
+            network.num_params(),
+            c.multiply_adds(1) - no_weights - shared_in_time + biases + norms_and_places
+        );
     }
 }

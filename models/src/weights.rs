@@ -246,7 +246,7 @@ pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, Save
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCard), LoadError> {
     let card = read_card(bytes)?;
     let c = &card.network;
-    if [c.patch, c.span, c.fixed, c.link, c.trunk].iter().any(|&w| w == 0 || w > MAX_WIDTH) {
+    if [c.patch, c.span, c.fixed, c.moments, c.link, c.trunk].iter().any(|&w| w == 0 || w > MAX_WIDTH) {
         return Err(LoadError::Tensors(format!("widths {c:?}")));
     }
     let mut network = card.network.init(device);

@@ -104,7 +104,7 @@ impl TrainConfig {
         if !(o.learning_rate > 0.0 && o.learning_rate < 1.0) || !(0.0..1.0).contains(&o.weight_decay) {
             return fail("optimiser.learning_rate: above 0 and below 1; weight_decay: 0 to 1");
         }
-        if [n.patch, n.span, n.fixed, n.link, n.trunk].iter().any(|w| !(1..=8192).contains(w)) {
+        if [n.patch, n.span, n.fixed, n.moments, n.link, n.trunk].iter().any(|w| !(1..=8192).contains(w)) {
             return fail("network: widths of 1 to 8192");
         }
         Ok(())
