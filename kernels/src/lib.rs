@@ -13,6 +13,8 @@ pub mod cpu;
 pub mod delay;
 pub mod doppler;
 pub mod filter;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod grid;
 pub mod hampel;
 pub mod layout;
