@@ -1,6 +1,6 @@
 //! What every decoder promises on any bytes: no panic, an end, and memory in proportion to the input.
 
-use invispose_pipeline::capture::{FORMATS, Item, adr018, nexmon};
+use invispose_pipeline::capture::{self, FORMATS, Item, adr018, nexmon};
 use invispose_pipeline::{codec, recording};
 
 /// A frame may hold this many bytes of complex values for each byte of input (packed 8-bit I/Q grows fourfold), and
@@ -34,10 +34,16 @@ fn check(item: &Item, len: usize) {
     }
 }
 
-/// At most one format claims the bytes.
+/// The first format that claims the bytes is chosen, and its decoder reads them.
 pub fn sniff(data: &[u8]) {
-    let claims: Vec<_> = FORMATS.iter().filter(|f| (f.sniff)(data)).map(|f| f.name).collect();
-    assert!(claims.len() <= 1, "{claims:?}");
+    match capture::open_bytes(data.to_vec(), "fuzz") {
+        Ok(reader) => {
+            let first = FORMATS.iter().find(|f| (f.sniff)(data)).map(|f| f.name);
+            assert_eq!(first, Some(reader.format()));
+            reader.take(64).for_each(|item| check(&item, data.len()));
+        }
+        Err(_) => assert!(data.is_empty() || FORMATS.iter().all(|f| !(f.sniff)(data))),
+    }
 }
 
 /// Opens the bytes as a recording and reads all of it, and appends to it.

@@ -36,7 +36,7 @@ pub struct Format {
     /// Stable name, as `inspect` prints it, e.g. `intel5300`.
     pub name: &'static str,
     /// Does a capture that starts with these bytes (its first 64 KiB, or all of it) look like this format?
-    /// Never true for two formats on the same bytes.
+    /// True for one format only, unless the capture is damaged.
     pub sniff: fn(head: &[u8]) -> bool,
     /// A decoder at the start of a capture.
     pub decoder: fn() -> Box<dyn Decoder>,

@@ -27,15 +27,16 @@ pub use decoder::{Decoder, Format, Item, Reject};
 pub use encode::EncodeError;
 pub use reader::{CaptureReader, OpenError, open, open_bytes, sniff};
 
-/// Every format that [`open`] knows. No two recognise the same bytes, so the order does not matter.
+/// Every format that [`open`] knows. Those with a signature stand first: bytes that damage makes look like two formats
+/// are of the first that recognises them.
 pub static FORMATS: &[&Format] = &[
-    &adr018_jsonl::FORMAT,
-    &atheros::FORMAT,
-    &esp32_csv::FORMAT,
-    &feitcsi::FORMAT,
-    &intel5300::FORMAT,
     &nexmon::FORMAT,
     &nexmon::FORMAT_NG,
     &npz::FORMAT,
+    &adr018_jsonl::FORMAT,
+    &esp32_csv::FORMAT,
     &picoscenes::FORMAT,
+    &feitcsi::FORMAT,
+    &intel5300::FORMAT,
+    &atheros::FORMAT,
 ];
