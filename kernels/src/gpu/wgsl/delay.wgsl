@@ -11,7 +11,7 @@ const NONE: u32 = 0xffffffffu;
 @compute @workgroup_size(LINE_THREADS)
 fn delay(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
     let number = group.y * STEPS + group.x;
-    let from = (number * PAIRS + group.z) * SUBCARRIERS;
+    let base_in = (number * PAIRS + group.z) * SUBCARRIERS;
     let to = (number * PAIRS + group.z) * LENGTH;
     let gain = gains[number];
     for (var i = thread; i < POINTS; i += LINE_THREADS) {
@@ -20,7 +20,7 @@ fn delay(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t
             let column = source[i];
             if column != NONE {
                 // Conjugates go in, so the forward transform gives the inverse one's conjugates.
-                value = times(sample(from + column) * vec2f(gain, -gain), before[i]);
+                value = times(sample(base_in + column) * vec2f(gain, -gain), before[i]);
             }
         }
         line[i] = value;

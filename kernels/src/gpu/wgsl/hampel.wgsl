@@ -12,8 +12,8 @@ var<private> values: array<f32, SPAN>;
 
 // Median of the first `n` in order, by odd-even transposition.
 fn median(n: u32) -> f32 {
-    for (var pass = 0u; pass < SPAN; pass += 1u) {
-        for (var i = pass & 1u; i + 1u < SPAN; i += 2u) {
+    for (var sweep = 0u; sweep < SPAN; sweep += 1u) {
+        for (var i = sweep & 1u; i + 1u < SPAN; i += 2u) {
             let low = min(values[i], values[i + 1u]);
             values[i + 1u] = max(values[i], values[i + 1u]);
             values[i] = low;

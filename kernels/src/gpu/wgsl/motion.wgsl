@@ -4,7 +4,7 @@
 @group(0) @binding(0) var<storage, read> gains: array<f32>;
 @group(0) @binding(1) var<storage, read> amplitude: array<f32>;
 // Sum and count of each workgroup of `streams`.
-@group(0) @binding(2) var<storage, read_write> partial: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> parts: array<vec2f>;
 // The statistic, and 1 where it could be measured.
 @group(0) @binding(3) var<storage, read_write> motion: array<vec2f>;
 
@@ -70,7 +70,7 @@ fn streams(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     sums[thread] = result;
     reduce(thread);
     if thread == 0u {
-        partial[group.y * GROUPS + group.x] = sums[0];
+        parts[group.y * GROUPS + group.x] = sums[0];
     }
 }
 
@@ -78,7 +78,7 @@ fn streams(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
     var sum = vec2f(0.0);
     for (var i = thread; i < GROUPS; i += 64u) {
-        sum += partial[group.x * GROUPS + i];
+        sum += parts[group.x * GROUPS + i];
     }
     sums[thread] = sum;
     reduce(thread);

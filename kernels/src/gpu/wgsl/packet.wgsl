@@ -51,7 +51,7 @@ fn packet(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     let lane = thread % LANES;
     let row = thread / LANES;
     let number = group.y * STEPS + group.x;
-    let from = number * (PAIRS * SUBCARRIERS);
+    let base_in = number * (PAIRS * SUBCARRIERS);
     let to = number * (PAIRS * COLUMNS);
 
     for (var base = 0u; base < PAIRS; base += ROWS) {
@@ -60,12 +60,12 @@ fn packet(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         if pair < PAIRS {
             for (var c = lane; c < COLUMNS; c += LANES) {
                 let source = columns[c].source;
-                let v = from + pair * SUBCARRIERS + (source & ~NEIGHBOUR);
+                let v = base_in + pair * SUBCARRIERS + (source & ~NEIGHBOUR);
                 let h = sample(v);
                 acc.x += dot(h, h);
                 acc.w += select(0.0, 1.0, broken(v));
                 if (source & NEIGHBOUR) != 0u {
-                    let g = sample(from + pair * SUBCARRIERS + (columns[c - 1u].source & ~NEIGHBOUR));
+                    let g = sample(base_in + pair * SUBCARRIERS + (columns[c - 1u].source & ~NEIGHBOUR));
                     acc.y += dot(h, g);
                     acc.z += h.y * g.x - h.x * g.y;
                 }
@@ -110,10 +110,10 @@ fn packet(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
             for (var c = lane; c < COLUMNS; c += LANES) {
                 let column = columns[c];
                 let source = column.source & ~NEIGHBOUR;
-                let h = sample(from + pair * SUBCARRIERS + source);
+                let h = sample(base_in + pair * SUBCARRIERS + source);
                 amplitude[here + c] = select(0.0, sqrt(dot(h, h)) * gain, alive);
                 if RATIO {
-                    let r = sample(from + reference * SUBCARRIERS + source);
+                    let r = sample(base_in + reference * SUBCARRIERS + source);
                     let scale = 1.0 / max(dot(r, r), floor_power);
                     ratio_re[here + c] = select(0.0, dot(h, r) * scale, alive);
                     ratio_im[here + c] = select(0.0, (h.y * r.x - h.x * r.y) * scale, alive);
