@@ -46,6 +46,13 @@ pub struct DataConfig {
     pub packet_hz: f32,
     /// Probability that a window lacks one of its links.
     pub lose_link: f64,
+    /// Standard deviation of a gain, in dB, that each receive antenna's quiet amplitudes get anew in every window, and of noise
+    /// on every number of the quiet channel: without them the quiet channel tells the network which sequence it sees.
+    #[serde(default)]
+    pub quiet_gain_db: f32,
+    /// See `quiet_gain_db`.
+    #[serde(default)]
+    pub quiet_noise: f32,
     /// Sequences of the demo room, and random rooms, that are kept for validation and calibration.
     pub validation: [usize; 2],
 }
@@ -97,6 +104,9 @@ impl TrainConfig {
         }
         if !(12.5..=1000.0).contains(&d.packet_hz) || !(0.0..=1.0).contains(&d.lose_link) {
             return fail("data.packet_hz: 12.5 to 1000; data.lose_link: 0 to 1");
+        }
+        if !(0.0..=20.0).contains(&d.quiet_gain_db) || !(0.0..=1.0).contains(&d.quiet_noise) {
+            return fail("data.quiet_gain_db: 0 to 20; data.quiet_noise: 0 to 1");
         }
         if o.steps == 0 || o.batch == 0 || o.batch > 4096 || o.validate_every == 0 {
             return fail("optimiser: steps, batch (at most 4096) and validate_every must be above 0");

@@ -25,7 +25,7 @@ pub use config::{DataConfig, OptimiserConfig, TrainConfig};
 use crate::{
     data::{self, DataError, Mirror, Place, Sequence},
     evaluate,
-    input::{FEATURES, FIXED, STEPS},
+    input::{ANTENNAS, BINS, CHANNELS, FEATURES, FIXED, STEPS},
     network::{Batch, PoseNetwork},
     predictor::Predictor,
     sim::Split,
@@ -150,7 +150,7 @@ pub fn run(
 
     while step < o.steps {
         let drawn = draw(&training, config, step);
-        let picture = assemble(&training, &drawn, &device);
+        let picture = assemble(&training, &drawn, config, step, &device);
         let persons: Vec<&[data::Person]> = picture.persons.iter().map(Vec::as_slice).collect();
         let outputs = network.forward(picture.batch);
         let plain: Vec<f32> = outputs
@@ -263,7 +263,7 @@ fn generate(
             }
             going &= progress(Progress::Data { done, total });
         }
-        let sequences = work.join().unwrap_or_else(|_| Err(DataError::Panicked))?;
+        let sequences = work.join().unwrap_or(Err(DataError::Panicked))?;
         if going { Ok(sequences) } else { Err(TrainError::Stopped(0)) }
     })
 }
@@ -273,7 +273,7 @@ type Drawn = (usize, usize, Mirror, u8);
 
 /// The windows of a step; the same step of the same configuration draws the same.
 fn draw(training: &[Sequence], config: &TrainConfig, step: u64) -> Vec<Drawn> {
-    let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut rng = rng(config, step, 0);
     (0..config.optimiser.batch)
         .map(|_| {
             let index = rng.random_range(0..training.len());
@@ -297,13 +297,43 @@ fn draw(training: &[Sequence], config: &TrainConfig, step: u64) -> Vec<Drawn> {
         .collect()
 }
 
+/// Random numbers of a step, for one purpose.
+fn rng(config: &TrainConfig, step: u64, purpose: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    rng.set_stream(purpose);
+    rng
+}
+
+/// See [`DataConfig::quiet_gain_db`].
+fn blur_quiet(fixed: &mut [f32], data: &DataConfig, rng: &mut ChaCha8Rng) {
+    let mut normal = || {
+        let (a, b): (f32, f32) = (rng.random(), rng.random());
+        (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
+    };
+    let (quiet, _) = fixed.split_at_mut(CHANNELS * BINS);
+    for antenna in quiet[(CHANNELS - ANTENNAS) * BINS..].chunks_exact_mut(BINS) {
+        let gain = 10f32.powf(data.quiet_gain_db * normal() / 20.0);
+        antenna.iter_mut().for_each(|v| *v *= gain);
+    }
+    for v in quiet {
+        *v += data.quiet_noise * normal();
+    }
+}
+
 struct Picture {
     batch: Batch,
     persons: Vec<Vec<data::Person>>,
     rooms: Vec<[f32; 3]>,
 }
 
-fn assemble(training: &[Sequence], drawn: &[Drawn], device: &Device) -> Picture {
+fn assemble(
+    training: &[Sequence],
+    drawn: &[Drawn],
+    config: &TrainConfig,
+    step: u64,
+    device: &Device,
+) -> Picture {
+    let mut rng = rng(config, step, 1);
     let kept =
         |s: &Sequence, lost: u8| (0..s.links.len()).filter(move |l| lost >> l & 1 == 0).collect::<Vec<_>>();
     let links: Vec<usize> = drawn.iter().map(|(s, _, _, lost)| kept(&training[*s], *lost).len()).collect();
@@ -315,7 +345,9 @@ fn assemble(training: &[Sequence], drawn: &[Drawn], device: &Device) -> Picture 
         let sequence = &training[*s];
         for link in kept(sequence, *lost) {
             sequence.features(link, *end, &mut features);
-            fixed.extend(sequence.fixed(link, *mirror));
+            let mut quiet = sequence.fixed(link, *mirror);
+            blur_quiet(&mut quiet, &config.data, &mut rng);
+            fixed.extend(quiet);
         }
         persons.push(sequence.persons(*end, *mirror));
         rooms.push(mirror.room(sequence.room_m));
