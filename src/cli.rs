@@ -33,10 +33,14 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Simulated people in a simulated room, behind the real pipeline and API
-    #[command(after_help = "Example: invispose demo --people 2\n         curl -s http://127.0.0.1:8080/api/v1/pose/current")]
+    #[command(
+        after_help = "Example: invispose demo --people 2\n         curl -s http://127.0.0.1:8080/api/v1/pose/current"
+    )]
     Demo(Demo),
     /// Serve what real sources bring
-    #[command(after_help = "Example: invispose run --source udp://0.0.0.0:5005\n         invispose run --source file:capture.pcap")]
+    #[command(
+        after_help = "Example: invispose run --source udp://0.0.0.0:5005\n         invispose run --source file:capture.pcap"
+    )]
     Run(Serve),
     /// Say what a capture or recording holds
     #[command(after_help = "Example: invispose inspect capture.dat --json --frames 0..2 | jq .csi")]
@@ -51,7 +55,9 @@ pub enum Command {
     #[command(after_help = "Example: invispose replay night.ivr --speed 4")]
     Replay(Replay),
     /// Write simulated CSI, in the project's format or a device's
-    #[command(after_help = "Example: invispose simulate --seconds 60 --people 1 --format intel5300 --out walk.dat")]
+    #[command(
+        after_help = "Example: invispose simulate --seconds 60 --people 1 --format intel5300 --out walk.dat"
+    )]
     Simulate(Simulate),
     /// Follow the pose frames of a running instance through its memory-mapped ring
     #[command(after_help = "Example: invispose ring invispose-data/demo.ring --follow --json")]

@@ -226,7 +226,12 @@ fn check(merged: &Table) -> anyhow::Result<Config> {
         }
         for zone in &site.zones {
             if zone.polygon_m.len() < 3 {
-                bail!("zone {:?} of site {:?} has {} corners, of at least 3", zone.id, site.id, zone.polygon_m.len());
+                bail!(
+                    "zone {:?} of site {:?} has {} corners, of at least 3",
+                    zone.id,
+                    site.id,
+                    zone.polygon_m.len()
+                );
             }
         }
     }
@@ -335,7 +340,10 @@ mod tests {
 
         let env = std::iter::once(("INVISPOSE_RINGS".to_owned(), "1".to_owned()));
         let message = format!("{:#}", load(Some(file("").path()), env, &[]).unwrap_err());
-        assert!(message.contains("$INVISPOSE_RINGS") && message.contains("INVISPOSE_RING_SLOTS"), "{message}");
+        assert!(
+            message.contains("$INVISPOSE_RINGS") && message.contains("INVISPOSE_RING_SLOTS"),
+            "{message}"
+        );
 
         let env = std::iter::once(("INVISPOSE_RING_SLOTS".to_owned(), "x".to_owned()));
         let message = format!("{:#}", load(Some(file("").path()), env, &[]).unwrap_err());

@@ -8,7 +8,8 @@ use crate::config::{LogFormat, LogSection};
 
 /// Starts logging; refuses a filter that cannot be read.
 pub fn start(log: &LogSection) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|e| anyhow::anyhow!("log.level {:?}: {e}", log.level))?;
+    let filter =
+        EnvFilter::try_new(&log.level).map_err(|e| anyhow::anyhow!("log.level {:?}: {e}", log.level))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),

@@ -44,8 +44,10 @@ pub struct Options {
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let started = Instant::now();
     // Before anything expensive: an address that is taken should be known at once.
-    let listener = TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
-    fs::create_dir_all(&config.data_dir).with_context(|| format!("data directory {}", config.data_dir.display()))?;
+    let listener =
+        TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+    fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("data directory {}", config.data_dir.display()))?;
 
     let health = Health::default();
     let places = places(config, &options)?;
@@ -54,7 +56,10 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
 
     let mut builder = PipelineBuilder::new(health.clone())
         .person_ids(PersonIds::open(config.data_dir.join("person-ids"))?)
-        .assembly(AssemblyConfig { hop: Duration::from_millis(config.window.hop_ms.into()), ..Default::default() });
+        .assembly(AssemblyConfig {
+            hop: Duration::from_millis(config.window.hop_ms.into()),
+            ..Default::default()
+        });
     if let Some(model) = model {
         builder = builder.model(Box::new(model));
     }
@@ -181,7 +186,12 @@ fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkMode
     let predictor = Predictor::load(&Weights::Shipped, choice)?;
     predictor.warm_up()?;
     let about = predictor.describe();
-    tracing::info!(model = about.model, device = about.device, parameters = about.parameters, "network loaded");
+    tracing::info!(
+        model = about.model,
+        device = about.device,
+        parameters = about.parameters,
+        "network loaded"
+    );
     let earned = predictor.card().beats_mean_pose();
     Ok(Some(NetworkModel::new(predictor, earned)))
 }
@@ -259,7 +269,10 @@ async fn say_first_frame(state: ApiState, started: Instant) {
     if let Some(answer) = frames.next().await
         && answer.errors.is_empty()
     {
-        println!("first pose frame reached a subscriber {:.1} s after start", started.elapsed().as_secs_f64());
+        println!(
+            "first pose frame reached a subscriber {:.1} s after start",
+            started.elapsed().as_secs_f64()
+        );
     }
 }
 

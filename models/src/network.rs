@@ -349,7 +349,7 @@ mod tests {
         network
             .forward(Batch::new(inputs, &Device::flex()))
             .into_data_as::<f32>()
-            .to_vec()
+            .try_to_vec()
             .unwrap_or_default()
     }
 

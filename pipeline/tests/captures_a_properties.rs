@@ -81,7 +81,7 @@ fn intel_sample(seed: u32) -> Sample {
 
 fn atheros_sample(seed: u32, big: bool) -> Sample {
     let (nc, nr) = (1 + (seed % 3) as usize, 1 + (seed / 3 % 3) as usize);
-    let tones = if seed % 2 == 0 { 56 } else { 114 };
+    let tones = if seed.is_multiple_of(2) { 56 } else { 114 };
     let mut bits = Vec::new();
     for tone in 0..tones {
         for tx in 0..nc {
@@ -277,7 +277,7 @@ fn picoscenes_sample(seed: u32) -> Sample {
         }
         _ => {
             let index: Vec<u8> = (-26..=26i16).filter(|&k| k != 0).flat_map(i16::to_le_bytes).collect();
-            let (double, column) = (seed % 2 == 0, seed / 2 % 2 == 0);
+            let (double, column) = (seed.is_multiple_of(2), (seed / 2).is_multiple_of(2));
             let mut bytes = [index.as_slice(), b"BBv2\x04"].concat();
             bytes.extend([52u64, tx as u64, rx as u64, 1].map(u64::to_le_bytes).concat());
             bytes.extend([b'C', if double { b'D' } else { b'F' }, if double { 64 } else { 32 }]);

@@ -175,7 +175,11 @@ fn esp32_matches(name: &str, columns: (usize, usize, usize, usize)) -> Vec<Rejec
     for (values, count) in expected["value_count_histogram"].as_object().unwrap() {
         let values: usize = values.parse().unwrap();
         let got = frames.iter().filter(|f| 2 * f.csi.len() == values).count() as u64;
-        assert_eq!(got, if values % 2 == 0 { count.as_u64().unwrap() } else { 0 }, "{values} values");
+        assert_eq!(
+            got,
+            if values.is_multiple_of(2) { count.as_u64().unwrap() } else { 0 },
+            "{values} values"
+        );
     }
     let first = &frames[0];
     assert_eq!(first.csi[..8], complex(&expected["f0_complex_first8_real_imag"]));

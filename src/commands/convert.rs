@@ -3,7 +3,6 @@
 use anyhow::{Context, bail};
 use invispose_pipeline::capture::convert::{self, Target};
 use invispose_pipeline::capture::{self, Item};
-use invispose_pipeline::codec::Frame;
 use invispose_pipeline::recording::{Metadata, Reader, Writer, is_recording};
 use invispose_pipeline::sources::{TimeLine, wall_ns};
 use invispose_pipeline::{CsiFrame, SourceKind};
@@ -22,12 +21,7 @@ pub fn run(args: &Convert) -> anyhow::Result<()> {
     };
     let (frames, rejected) = if is_recording(&args.from) {
         let recording = Reader::open(&args.from)?;
-        let csi = recording.frames().filter_map(|frame| match frame {
-            Ok(Frame::Csi(frame)) => Some(Ok(frame)),
-            Ok(Frame::Pose(_)) => None,
-            Err(reject) => Some(Err(reject)),
-        });
-        write(args, format, csi, recording.metadata().clone(), |_| {})?
+        write(args, format, inspect::csi_of(&recording), recording.metadata().clone(), |_| {})?
     } else {
         let mut reader = capture::open(&args.from)?;
         let bar = inspect::progress(&reader);

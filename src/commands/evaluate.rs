@@ -46,7 +46,10 @@ fn pose(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
 }
 
 fn print_pose(report: &evaluate::Report) {
-    println!("{:?}, model {}, {} windows in {:.2} h", report.suite, report.model, report.frames, report.hours);
+    println!(
+        "{:?}, model {}, {} windows in {:.2} h",
+        report.suite, report.model, report.frames, report.hours
+    );
     println!("people that are not there: {:.2} an hour", report.false_persons_per_hour);
     println!("expected calibration error of presence: {:.3}", report.presence_calibration_error);
     if report.persons.is_empty() {

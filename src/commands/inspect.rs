@@ -4,16 +4,25 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use invispose_pipeline::capture::{self, inspect};
+use invispose_pipeline::capture::{self, Item, inspect};
+use invispose_pipeline::codec::Frame;
+use invispose_pipeline::recording::{Reader, is_recording};
 
 use crate::cli::Inspect;
 
 /// Prints the summary as text or as one JSON object.
 pub fn run(args: &Inspect) -> anyhow::Result<()> {
-    let mut reader = capture::open(&args.file)?;
-    let bar = progress(&reader);
-    let summary = inspect::inspect(&mut reader, args.frames.clone(), |records| bar.set_position(records));
-    bar.finish_and_clear();
+    let summary = if is_recording(&args.file) {
+        let recording = Reader::open(&args.file)?;
+        let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
+        inspect::summarise(csi_of(&recording), "recording", bytes, args.frames.clone(), |_| {})
+    } else {
+        let mut reader = capture::open(&args.file)?;
+        let bar = progress(&reader);
+        let summary = inspect::inspect(&mut reader, args.frames.clone(), |records| bar.set_position(records));
+        bar.finish_and_clear();
+        summary
+    };
     if args.json {
         serde_json::to_writer(std::io::stdout().lock(), &summary).context("standard output")?;
         println!();
@@ -35,6 +44,15 @@ pub fn run(args: &Inspect) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The packets of a recording; its pose frames are left out.
+pub fn csi_of(recording: &Reader) -> impl Iterator<Item = Item> {
+    recording.frames().filter_map(|frame| match frame {
+        Ok(Frame::Csi(frame)) => Some(Ok(frame)),
+        Ok(Frame::Pose(_)) => None,
+        Err(reject) => Some(Err(reject)),
+    })
 }
 
 /// A counter of records on standard error, hidden where that is no terminal.

@@ -40,7 +40,8 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
     let mut accounts = Vec::new();
     for (uri, source) in sources {
         let account = Arc::new(SourceStats::new(uri.clone(), source.kind()));
-        let when_full = if source.kind() == SourceKind::Live { WhenFull::DropOldest } else { WhenFull::Block };
+        let when_full =
+            if source.kind() == SourceKind::Live { WhenFull::DropOldest } else { WhenFull::Block };
         let (sender, receiver) = FrameSender::new(account.clone(), when_full, WAITING);
         let (stop, merged) = (stop.clone(), merged.clone());
         let uri = uri.clone();

@@ -20,7 +20,8 @@ pub fn run(args: &Ring) -> anyhow::Result<()> {
     loop {
         match ring.read(next) {
             Ok(frame) => {
-                let written = if args.json { json_line(&mut out, &frame) } else { text_line(&mut out, &frame) };
+                let written =
+                    if args.json { json_line(&mut out, &frame) } else { text_line(&mut out, &frame) };
                 match written {
                     Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                     other => other.context("standard output")?,

@@ -45,13 +45,14 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
         }
     }
     let mut simulator = Simulator::new(&scene, args.seed)?;
-    let links: Vec<_> =
-        simulator.links().iter().map(|l| (LinkId::new(l.name.as_str()), l.layout)).collect();
+    let links: Vec<_> = simulator.links().iter().map(|l| (LinkId::new(l.name.as_str()), l.layout)).collect();
     let index: Arc<[i16]> = simulator.subcarrier_indices().into();
     let start_ns = wall_ns();
     let mut sink = open(args, start_ns)?;
     let mut truth = match &args.truth {
-        Some(path) => Some((path, BufWriter::new(File::create(path).with_context(|| path.display().to_string())?))),
+        Some(path) => {
+            Some((path, BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)))
+        }
         None => None,
     };
     let bar = ProgressBar::new((args.seconds / CHUNK_S).ceil() as u64);

@@ -26,10 +26,13 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
             Progress::Step { step, total, loss, parts: [presence, root, pose] } => {
                 bar.set_length(total);
                 bar.set_position(step);
-                bar.set_message(format!("loss {loss:.4} (presence {presence:.3}, root {root:.3}, pose {pose:.3})"));
+                bar.set_message(format!(
+                    "loss {loss:.4} (presence {presence:.3}, root {root:.3}, pose {pose:.3})"
+                ));
             }
             Progress::Validation { step, metrics } => {
-                let figures: Vec<_> = metrics.iter().map(|(name, value)| format!("{name} {value:.0}")).collect();
+                let figures: Vec<_> =
+                    metrics.iter().map(|(name, value)| format!("{name} {value:.0}")).collect();
                 bar.println(format!("step {step}: {}", figures.join(", ")));
             }
             Progress::Checkpoint(path) => tracing::debug!("checkpoint {}", path.display()),
@@ -38,14 +41,20 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
         true
     })?;
     bar.finish_and_clear();
-    println!("{} {} in {}", trained.card.name, trained.card.version, args.out.join("weights.safetensors").display());
+    println!(
+        "{} {} in {}",
+        trained.card.name,
+        trained.card.version,
+        args.out.join("weights.safetensors").display()
+    );
     Ok(())
 }
 
 /// The commit that this training runs from, for the model card.
 fn commit() -> String {
     let git = |args: &[&str]| {
-        let out = std::process::Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+        let out =
+            std::process::Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
         Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     };
     match (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"])) {

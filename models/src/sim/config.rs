@@ -326,7 +326,7 @@ fn place_furniture(d: &mut Draw, room: &mut Room) {
     let (across, along) = (wall / 2, 1 - wall / 2);
     let mut center = [0.0, 0.0, height / 2.0];
     let mut size = [0.0, 0.0, height];
-    center[across] = if wall % 2 == 0 { depth / 2.0 } else { room.size_m[across] - depth / 2.0 };
+    center[across] = if wall.is_multiple_of(2) { depth / 2.0 } else { room.size_m[across] - depth / 2.0 };
     center[along] = d.between([width / 2.0, (room.size_m[along] - width / 2.0).max(width / 2.0)]);
     size[across] = depth;
     size[along] = width;

@@ -31,7 +31,7 @@ pub(crate) struct StaticPath {
 /// Mirror image of `p` in surface `i` of the room.
 pub(crate) fn mirror(room: &Room, i: usize, p: Vec3) -> Vec3 {
     let axis = i / 2;
-    let plane = if i % 2 == 0 { 0.0 } else { room.size_m[axis] };
+    let plane = if i.is_multiple_of(2) { 0.0 } else { room.size_m[axis] };
     p.with_axis(axis, 2.0 * plane - p.axis(axis))
 }
 
@@ -48,7 +48,7 @@ fn bounce(room: &Room, carrier_hz: f64, i: usize, direction: Vec3) -> Complex32 
 /// Where the line from `from` to `to` crosses surface `i`.
 fn crossing(room: &Room, i: usize, from: Vec3, to: Vec3) -> Option<Vec3> {
     let axis = i / 2;
-    let plane = if i % 2 == 0 { 0.0 } else { room.size_m[axis] };
+    let plane = if i.is_multiple_of(2) { 0.0 } else { room.size_m[axis] };
     let (a, b) = (from.axis(axis), to.axis(axis));
     let t = (plane - a) / (b - a);
     let p = from.lerp(to, t);

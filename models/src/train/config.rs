@@ -111,7 +111,7 @@ impl TrainConfig {
         if o.steps == 0 || o.batch == 0 || o.batch > 4096 || o.validate_every == 0 {
             return fail("optimiser: steps, batch (at most 4096) and validate_every must be above 0");
         }
-        if !(o.learning_rate > 0.0 && o.learning_rate < 1.0) || !(0.0..1.0).contains(&o.weight_decay) {
+        if !(o.learning_rate > 0.0 && o.learning_rate < 1.0 && (0.0..1.0).contains(&o.weight_decay)) {
             return fail("optimiser.learning_rate: above 0 and below 1; weight_decay: 0 to 1");
         }
         if [n.patch, n.span, n.fixed, n.moments, n.link, n.trunk].iter().any(|w| !(1..=8192).contains(w)) {

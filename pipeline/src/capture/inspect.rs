@@ -7,6 +7,7 @@ use std::ops::Range;
 use invispose_kernels::Layout;
 use serde::Serialize;
 
+use super::Item;
 use super::reader::CaptureReader;
 use crate::csi::CsiFrame;
 
@@ -103,15 +104,25 @@ pub struct Summary {
 ///
 /// `frames` asks for the values of these frames, counted from 0 over the good ones; they are held in memory, all else is not.
 /// `progress` is called every few hundred records with the number of records read.
-pub fn inspect(
-    reader: &mut CaptureReader,
+pub fn inspect(reader: &mut CaptureReader, frames: Option<Range<u64>>, progress: impl FnMut(u64)) -> Summary {
+    let (format, bytes) = (reader.format(), reader.len() as u64);
+    let mut summary = summarise(reader.by_ref(), format, bytes, frames, progress);
+    summary.chip = reader.chip().map(str::to_owned);
+    summary
+}
+
+/// The same for any records, of a capture of this name and size.
+pub fn summarise(
+    items: impl Iterator<Item = Item>,
+    format: &str,
+    bytes: u64,
     frames: Option<Range<u64>>,
     mut progress: impl FnMut(u64),
 ) -> Summary {
     let mut summary = Summary {
-        format: reader.format().to_owned(),
+        format: format.to_owned(),
         chip: None,
-        bytes: reader.len() as u64,
+        bytes,
         frames: 0,
         rejected: BTreeMap::new(),
         first_rejected: BTreeMap::new(),
@@ -129,7 +140,7 @@ pub fn inspect(
     let mut layouts: BTreeMap<Layout, u64> = BTreeMap::new();
     let mut timed = 0u64;
     let mut records = 0u64;
-    while let Some(item) = reader.next() {
+    for item in items {
         records += 1;
         if records.is_multiple_of(512) {
             progress(records);
@@ -153,7 +164,6 @@ pub fn inspect(
         }
     }
     progress(records);
-    summary.chip = reader.chip().map(str::to_owned);
     summary.layouts = layouts
         .into_iter()
         .map(|(l, frames)| LayoutCount { tx: l.tx, rx: l.rx, subcarriers: l.subcarriers, frames })

@@ -50,7 +50,7 @@ impl PersonIds {
     }
 
     /// A new id.
-    pub fn next(&mut self) -> Result<u64, IdError> {
+    pub fn fresh(&mut self) -> Result<u64, IdError> {
         if self.next > self.reserved
             && let Some(path) = &self.file
         {
@@ -83,7 +83,7 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..3 {
             let mut ids = PersonIds::open(&path).unwrap();
-            seen.extend((0..1500).map(|_| ids.next().unwrap()));
+            seen.extend((0..1500).map(|_| ids.fresh().unwrap()));
         }
         assert!(seen.windows(2).all(|w| w[0] < w[1]));
         fs::write(&path, "many\n").unwrap();

@@ -161,7 +161,7 @@ impl Tracker {
             let age = time_ns.saturating_sub(track.born_ns) as f64 / 1e9;
             let share = f64::from(track.hits) / f64::from(track.windows.max(1));
             if age >= self.config.confirm_s && share >= self.config.confirm_share {
-                track.id = Some(ids.next()?);
+                track.id = Some(ids.fresh()?);
             }
         }
         Ok(())
@@ -424,7 +424,7 @@ mod tests {
             let seen = if k % 10 == 0 { vec![at(1.0, 1.0)] } else { vec![] };
             assert!(run.step(Some(true), &seen).is_empty());
         }
-        assert_eq!(run.ids.next().unwrap(), 1);
+        assert_eq!(run.ids.fresh().unwrap(), 1);
     }
 
     #[test]

@@ -1,0 +1,119 @@
+//! Commands that start, answer and end.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use serde_json::Value;
+use support::{finished, output, shared};
+
+fn inspect(file: &str, dir: &std::path::Path) -> Value {
+    serde_json::from_str(&output(&["inspect", file, "--json", "--frames", "0..1"], dir)).unwrap()
+}
+
+#[test]
+fn simulated_captures_read_as_the_devices_they_speak_for() {
+    let dir = tempfile::tempdir().unwrap();
+    for (format, file, wanted, layout) in [
+        ("intel5300", "walk.dat", "intel5300", [1, 3, 30]),
+        ("esp32-csv", "walk.csv", "esp32-csv", [1, 1, 64]),
+        ("nexmon", "walk.pcap", "nexmon-pcap", [1, 1, 64]),
+    ] {
+        let args = ["simulate", "--out", file, "--seconds", "2", "--people", "1", "--format", format];
+        output(&args, dir.path());
+        let summary = inspect(file, dir.path());
+        assert_eq!(summary["format"], wanted);
+        assert!(summary["rejected"].as_object().unwrap().is_empty(), "{summary}");
+        // 2 s at 100 packets/s, less the packets that the simulated air lost.
+        let frames = summary["frames"].as_u64().unwrap();
+        assert!((150..=200).contains(&frames), "{frames}");
+        let counted = &summary["layouts"][0];
+        let shape = ["tx", "rx", "subcarriers"].map(|k| counted[k].as_u64().unwrap());
+        assert_eq!(shape, layout);
+        assert!(summary["magnitude_sum"].as_f64().unwrap() > 0.0);
+        let first = &summary["csi"][0][0];
+        assert_eq!(first.as_array().unwrap().len(), layout[1] as usize);
+        assert_eq!(first[0].as_array().unwrap().len(), layout[2] as usize);
+    }
+}
+
+#[test]
+fn a_capture_survives_conversion() {
+    let dir = tempfile::tempdir().unwrap();
+    output(&["simulate", "--out", "a.dat", "--seconds", "1", "--format", "intel5300"], dir.path());
+    let before = inspect("a.dat", dir.path());
+    output(&["convert", "a.dat", "a.npz"], dir.path());
+    output(&["convert", "a.dat", "a.ivr"], dir.path());
+    output(&["convert", "a.ivr", "b.npz"], dir.path());
+    output(&["convert", "a.dat", "a.parquet"], dir.path());
+    assert_eq!(std::fs::read(dir.path().join("a.parquet")).unwrap()[..4], *b"PAR1");
+    for file in ["a.ivr", "a.npz", "b.npz"] {
+        let after = inspect(file, dir.path());
+        assert_eq!(after["frames"], before["frames"], "{file}");
+        assert_eq!(after["magnitude_sum"], before["magnitude_sum"], "{file}");
+        assert_eq!(after["csi"], before["csi"], "{file}");
+    }
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "not a capture").unwrap();
+    std::fs::write(dir.path().join("invispose.toml"), "listen = '127.0.0.1:0'\nlisten_on = 1\n").unwrap();
+    for (args, words) in [
+        (&["inspect", "notes.txt", "--config", "/dev/null"][..], &["notes.txt", "intel5300"][..]),
+        (&["inspect", "none.dat", "--config", "/dev/null"], &["none.dat"]),
+        (&["config"], &["invispose.toml", "line 2", "listen_on"]),
+        (&["run", "--config", "/dev/null"], &["--source"]),
+        (&["run", "--config", "/dev/null", "--source", "ftp://x"], &["ftp://x", "udp://"]),
+        (&["run", "--config", "/dev/null", "--source", "sim:demo?seeed=1"], &["seeed"]),
+        (
+            &["run", "--config", "/dev/null", "--listen", "0.0.0.0:0", "--source", "sim:empty"],
+            &["insecure_listen"],
+        ),
+        (&["demo", "--config", "/dev/null", "--device", "tpu"], &["tpu"]),
+        (&["evaluate", "--config", "/dev/null", "--suite", "all"], &["unseen-room"]),
+    ] {
+        let out = finished(args, dir.path());
+        assert!(!out.status.success(), "{args:?}");
+        assert!(out.stdout.is_empty(), "{args:?}");
+        let message = String::from_utf8(out.stderr).unwrap();
+        for word in words {
+            assert!(message.contains(word), "{args:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn configuration_says_where_values_come_from() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("invispose.toml"), "data_dir = 'here'\n").unwrap();
+    let printed: Value = serde_json::from_str(&output(&["config", "--json"], dir.path())).unwrap();
+    let settings = &printed["settings"];
+    assert_eq!(settings["data_dir"]["value"], "here");
+    assert_eq!(settings["data_dir"]["origin"], "invispose.toml:1");
+    assert_eq!(settings["listen"]["origin"], "default");
+}
+
+#[test]
+fn real_captures_are_what_the_reference_says() {
+    let Some(folder) = shared("captures") else { return };
+    let reference: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("reference.json")).unwrap()).unwrap();
+    let here = std::path::Path::new(".");
+    for (file, read) in reference["files"].as_object().unwrap() {
+        let path = folder.join(file);
+        let summary: Value =
+            serde_json::from_str(&output(&["inspect", path.to_str().unwrap(), "--json"], here)).unwrap();
+        let rejected: u64 = summary["rejected"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+        let frames = ["csiread", "CSIKit"]
+            .iter()
+            .find_map(|tool| read[tool]["frames"].as_u64())
+            .or(read["independent"]["frames_with_csi_array"].as_u64());
+        // The independent ESP32 reading counts the malformed row among the rows.
+        assert_eq!(Some(summary["frames"].as_u64().unwrap() + rejected), frames, "{file}");
+        if let Some(sum) = read["csiread"]["abs_sum_all"].as_f64() {
+            let ours = summary["magnitude_sum"].as_f64().unwrap();
+            assert!((ours / sum - 1.0).abs() < 1e-9, "{file}: {ours} {sum}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The program as a service: demonstration, replay, live packets, crash and restart.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{PATIENCE, Server, finished, output, shared, signal};
+
+#[test]
+fn the_demonstration_shows_what_it_simulates() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&["demo"], dir.path());
+    assert!(server.line("first pose frame reached a subscriber").contains(" s after start"));
+
+    let frame = server.current(|f| f["metadata"]["presence"]["present"] == true);
+    assert_eq!(frame["metadata"]["provenance"]["source"], "simulated");
+    for person in frame["persons"].as_array().unwrap() {
+        assert_eq!(person["keypoints"].as_array().unwrap().len(), 17);
+    }
+    let answer =
+        server.graphql("{ currentFrame { id provenance { source } presence { present } } sites { id } }");
+    assert!(answer["errors"].is_null(), "{answer}");
+    assert_eq!(answer["data"]["currentFrame"]["provenance"]["source"], "SIMULATED");
+    assert_eq!(answer["data"]["sites"][0]["id"], "demo");
+
+    let (status, health) = server.get("/api/v1/system/health");
+    assert_eq!((status, &health["status"]), (200, &Value::from("healthy")));
+
+    // Another process reads the same frames.
+    let tail = output(&["ring", "data/demo.ring", "--json", "--last", "3"], dir.path());
+    let ids: Vec<u64> = tail
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["frame_id"].as_u64().unwrap())
+        .collect();
+    assert!(ids.len() >= 3 && ids.windows(2).all(|w| w[1] == w[0] + 1), "{ids:?}");
+
+    let (status, took) = server.terminate();
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+}
+
+#[test]
+fn an_empty_room_shows_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&["run", "--source", "sim:empty?speed=20&seconds=240"], dir.path());
+    // The site is quiet from the start, so the baseline is learned and every frame says nobody.
+    let last =
+        server.current(|f| f["frame_id"].as_u64().unwrap() > 3000 && f["metadata"]["presence"].is_object());
+    assert!(last["persons"].as_array().unwrap().is_empty());
+    let frames = output(&["ring", "data/demo.ring", "--json", "--last", "4000"], dir.path());
+    let mut judged = 0;
+    for line in frames.lines() {
+        let frame: Value = serde_json::from_str(line).unwrap();
+        assert!(frame["persons"].as_array().unwrap().is_empty(), "{line}");
+        if frame["presence"].is_object() {
+            assert_eq!(frame["presence"]["present"], false, "{line}");
+            judged += 1;
+        }
+    }
+    assert!(judged > 2000, "{judged}");
+}
+
+#[test]
+fn real_recordings_of_a_quiet_room_and_of_movement_are_told_apart() {
+    let Some(folder) = shared("labelled/motion-espectre") else { return };
+    let first = |label: &str| {
+        let mut files: Vec<_> = std::fs::read_dir(folder.join(label))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.to_string_lossy().contains("_c6_"))
+            .collect();
+        files.sort();
+        files.remove(0)
+    };
+    for (label, present) in [("baseline", false), ("movement", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = format!("file:{}?speed=4", first(label).display());
+        let server = Server::start(&["run", "--source", &source], dir.path());
+        let frame = server.current(|f| f["metadata"]["presence"]["present"] == present);
+        assert_eq!(frame["metadata"]["provenance"]["source"], "replay");
+        assert!(frame["metadata"]["provenance"]["model"].is_null(), "no evaluation has earned poses here");
+        assert!(frame["persons"].as_array().unwrap().is_empty());
+        if !present {
+            let lines = output(&["ring", "data/default.ring", "--json", "--last", "4000"], dir.path());
+            assert!(!lines.contains("\"present\":true"));
+        }
+    }
+}
+
+#[test]
+fn live_packets_are_accounted_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::start(&["run", "--source", &format!("udp://{free}")], dir.path());
+    let (status, problem) = server.get("/api/v1/pose/current");
+    assert_eq!(status, 404, "{problem}");
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut packet = vec![0x01, 0x00, 0x11, 0xC5, 7, 1, 64, 0];
+    packet.extend(2437u32.to_le_bytes());
+    packet.extend(1u32.to_le_bytes());
+    packet.extend([(-40i8) as u8, (-95i8) as u8, 0, 0]);
+    packet.extend((0..128).map(|i| i as u8));
+    let end = Instant::now() + PATIENCE;
+    let mut sent = 0u32;
+    loop {
+        for _ in 0..20 {
+            sent += 1;
+            packet[12..16].copy_from_slice(&sent.to_le_bytes());
+            socket.send_to(&packet, free).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        socket.send_to(b"junk", free).unwrap();
+        let (status, frame) = server.get("/api/v1/pose/current");
+        if status == 200 && frame["metadata"]["provenance"]["source"] == "live" {
+            break;
+        }
+        assert!(Instant::now() < end, "no frame: {status} {frame}");
+    }
+    let answer = server
+        .graphql("{ system { sources { received accepted dropped siblings rejected { reason count } } } }");
+    assert!(answer["errors"].is_null(), "{answer}");
+    let source = &answer["data"]["system"]["sources"][0];
+    let rejected = source["rejected"].as_array().unwrap();
+    assert!(rejected.iter().any(|r| r["count"].as_u64().unwrap() > 0), "{source}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&["demo", "--record", "demo.ivr"], dir.path());
+    server.current(|f| f["frame_id"].as_u64().unwrap() > 40);
+    let before = server.get("/api/v1/pose/current").1["frame_id"].as_u64().unwrap();
+    server.kill();
+
+    let summary: Value =
+        serde_json::from_str(&output(&["inspect", "demo.ivr", "--json"], dir.path())).unwrap();
+    assert!(summary["frames"].as_u64().unwrap() > 0);
+    assert!(summary["rejected"].as_object().unwrap().is_empty(), "{summary}");
+    let kept = output(&["ring", "data/demo.ring", "--json", "--last", "1"], dir.path());
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert!(kept["frame_id"].as_u64().unwrap() >= before);
+
+    // The ring is picked up: ids go on.
+    let again = Server::start(&["demo"], dir.path());
+    let frame = again.current(|_| true);
+    assert!(frame["frame_id"].as_u64().unwrap() > kept["frame_id"].as_u64().unwrap());
+
+    // And what was recorded plays.
+    let replay = Server::start(&["replay", "../demo.ivr", "--speed", "max"], &{
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        other
+    });
+    let frame = replay.current(|_| true);
+    assert_eq!(
+        frame["metadata"]["provenance"]["source"], "simulated",
+        "a recording of a simulation stays one"
+    );
+}
+
+#[test]
+fn a_recording_ends_cleanly_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["record", "--source", "sim:demo?speed=max&seconds=4", "--out", "a.ivr"];
+    output(&args, dir.path());
+    let frames = |file| -> u64 {
+        let summary: Value = serde_json::from_str(&output(&["inspect", file, "--json"], dir.path())).unwrap();
+        summary["frames"].as_u64().unwrap()
+    };
+    let once = frames("a.ivr");
+    output(&args, dir.path());
+    assert_eq!(frames("a.ivr"), 2 * once);
+
+    let mut child = support::invispose()
+        .args(["record", "--source", "sim:demo", "--out", "b.ivr"])
+        .current_dir(dir.path())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + PATIENCE;
+    while std::fs::metadata(dir.path().join("b.ivr")).map_or(0, |m| m.len()) < 100_000 {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(child.id(), "INT");
+    assert!(child.wait().unwrap().success());
+    assert!(frames("b.ivr") > 0);
+    assert!(finished(&["inspect", "c.ivr"], dir.path()).stdout.is_empty());
+}
