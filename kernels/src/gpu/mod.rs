@@ -12,6 +12,7 @@ mod cleanup;
 mod context;
 mod kernel;
 mod profile;
+mod series;
 mod transfer;
 mod transform;
 
@@ -19,5 +20,6 @@ pub use self::{
     cleanup::{GpuCleanup, GpuOptions, Output},
     context::{Adapter, AdapterChoice, GpuContext, GpuError, adapters},
     profile::Busy,
+    series::{Block, Components, Detrend, GpuSeries, Series, SeriesSpec},
 };
 pub use wgpu;

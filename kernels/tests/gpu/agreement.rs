@@ -15,7 +15,7 @@ use super::{
 const TOLERANCE: f32 = 1e-4;
 
 #[track_caller]
-fn assert_close(name: &str, got: &[f32], want: &[f32]) {
+pub fn assert_close(name: &str, got: &[f32], want: &[f32]) {
     assert_within(name, got, want, want.iter().fold(1e-12f32, |m, v| m.max(v.abs())));
 }
 

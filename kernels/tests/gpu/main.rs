@@ -6,6 +6,7 @@
 mod agreement;
 mod data;
 mod device;
+mod series;
 
 use invispose_kernels::gpu::{AdapterChoice, GpuContext, GpuError};
 
