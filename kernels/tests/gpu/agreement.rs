@@ -53,7 +53,7 @@ fn assert_same(name: &str, got: &Clean<'_>, want: &Clean<'_>) {
 }
 
 #[track_caller]
-fn compare(context: &GpuContext, name: &str, spec: &CleanupSpec, input: Iq<'_>) {
+pub fn compare(context: &GpuContext, name: &str, spec: &CleanupSpec, input: Iq<'_>) {
     let mut cpu = CpuCleanup::new(spec.clone(), 1).unwrap();
     cpu.run(input).unwrap();
     let mut gpu = GpuCleanup::new(context, spec.clone(), GpuOptions::default()).unwrap();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod agreement;
+mod captures;
 mod data;
 mod device;
 mod series;
