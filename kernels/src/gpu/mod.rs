@@ -11,14 +11,17 @@
 mod cleanup;
 mod context;
 mod kernel;
+mod product;
 mod profile;
 mod series;
+mod stages;
 mod transfer;
 mod transform;
 
 pub use self::{
     cleanup::{GpuCleanup, GpuOptions, Output},
     context::{Adapter, AdapterChoice, GpuContext, GpuError, adapters},
+    product::GpuProduct,
     profile::Busy,
     series::{Block, Components, Detrend, GpuSeries, Series, SeriesSpec},
 };

@@ -9,6 +9,17 @@ use super::{
     context::{GpuContext, GpuError},
     kernel,
 };
+use crate::cleanup::Iq;
+
+/// The number that `samples.wgsl` has for a format, and the samples' bytes.
+pub(super) fn packed(input: Iq<'_>) -> (usize, &[u8]) {
+    match input {
+        Iq::I8(x) => (0, bytemuck::cast_slice(x)),
+        Iq::I8ImaginaryFirst(x) => (1, bytemuck::cast_slice(x)),
+        Iq::I16(x) => (2, bytemuck::cast_slice(x)),
+        Iq::F32(x) => (3, bytemuck::cast_slice(x)),
+    }
+}
 
 const PENDING: u8 = 0;
 const MAPPED: u8 = 1;

@@ -4,7 +4,8 @@ use invispose_kernels::{
     Complex32, Layout,
     cleanup::{Clean, Cleanup, CleanupSpec, Doppler, Hampel, Iq, Ratio, Sanitise, Scale},
     cpu::CpuCleanup,
-    gpu::{GpuCleanup, GpuContext, GpuOptions, Output},
+    gpu::{GpuCleanup, GpuContext, GpuError, GpuOptions, GpuProduct, Output},
+    ratio,
 };
 
 use super::{
@@ -202,5 +203,54 @@ fn batches_follow_each_other_and_stay_on_the_device() {
     if let Some(busy) = gpu.busy().unwrap() {
         assert_eq!(busy.runs, 9);
         assert!(busy.busy_s <= busy.span_s);
+    }
+}
+
+#[test]
+fn unpacked_samples_and_conjugate_products() {
+    let Some(context) = context() else { return };
+    for (seed, (layout, pack)) in (20..).zip(data::layouts()) {
+        let samples = pack(data::noise(seed, 5 * layout.values()));
+        let columns: Vec<u16> = (0..layout.subcarriers).filter(|c| c % 5 != 1).collect();
+        let value = |i: usize| -> Complex32 {
+            let of = |re: i16, im: i16| Complex32::new(re.into(), im.into());
+            match &samples {
+                Samples::I8(x) => of(x[i][0].into(), x[i][1].into()),
+                Samples::I8ImaginaryFirst(x) => of(x[i][1].into(), x[i][0].into()),
+                Samples::I16(x) => of(x[i][0], x[i][1]),
+                Samples::F32(x) => x[i],
+            }
+        };
+        let row = |packet: usize, pair: usize| -> Vec<Complex32> {
+            let start = packet * layout.values() + pair * layout.subcarriers as usize;
+            columns.iter().map(|&c| value(start + c as usize)).collect()
+        };
+        for antenna in [None, Some(layout.rx - 1)] {
+            let mut want = Vec::new();
+            for (packet, pair) in (0..5).flat_map(|t| (0..layout.pairs()).map(move |p| (t, p))) {
+                let mut out = row(packet, pair);
+                if let Some(antenna) = antenna {
+                    let rx = layout.rx as usize;
+                    let reference = row(packet, pair / rx * rx + antenna as usize);
+                    ratio::conjugate_product(&row(packet, pair), &reference, &mut out);
+                }
+                want.extend(out);
+            }
+            let mut plan = GpuProduct::new(&context, layout, &columns, 8, antenna).unwrap();
+            plan.run(samples.iq()).unwrap();
+            let got = plan.read().unwrap();
+            assert_close(
+                &format!("{layout} {antenna:?}"),
+                bytemuck::cast_slice(got),
+                bytemuck::cast_slice(&want),
+            );
+        }
+    }
+    let layout = Layout::new(1, 2, 4);
+    for (columns, antenna) in [(vec![4u16], None), (vec![], None), (vec![0], Some(2))] {
+        assert!(matches!(
+            GpuProduct::new(&context, layout, &columns, 1, antenna),
+            Err(GpuError::Limit { .. })
+        ));
     }
 }

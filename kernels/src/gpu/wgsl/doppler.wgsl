@@ -8,7 +8,8 @@
 const THREADS: u32 = LINES * LINE_THREADS;
 const BINS: u32 = (LENGTH + THREADS - 1u) / THREADS;
 
-var<workgroup> means: array<vec2f, LINES>;
+// Sums of what each thread has loaded; then the lines' own in the first LINES.
+var<workgroup> means: array<vec2f, THREADS>;
 var<workgroup> received: atomic<u32>;
 
 fn value(at: u32) -> vec2f {
@@ -39,27 +40,29 @@ fn doppler(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         // Neighbouring threads take neighbouring columns of one packet, as they lie in memory.
         let own = thread % LINES;
         let sound = column + own < COLUMNS && count >= 2u;
+        // Missing packets are zeros in the ratio and the amplitude alike.
+        var sum = vec2f(0.0);
         for (var i = thread / LINES; i < POINTS; i += LINE_THREADS) {
             var x = vec2f(0.0);
             if sound && i < LENGTH {
                 x = value((first + i) * (PAIRS * COLUMNS) + pair * COLUMNS + column + own);
             }
             line[own * POINTS + i] = x;
+            sum += x;
         }
-        workgroupBarrier();
-        if thread < LINES {
-            // Missing packets are zeros in the ratio and the amplitude alike.
-            var sum = vec2f(0.0);
-            for (var i = 0u; i < LENGTH; i += 1u) {
-                sum += line[thread * POINTS + i];
+        means[thread] = sum;
+        for (var half = LINE_THREADS / 2u; half > 0u; half >>= 1u) {
+            workgroupBarrier();
+            if thread / LINES < half {
+                means[thread] += means[thread + half * LINES];
             }
-            means[thread] = sum / f32(max(count, 1u));
         }
         workgroupBarrier();
+        let mean = means[own] / f32(max(count, 1u));
         for (var i = thread / LINES; i < LENGTH; i += LINE_THREADS) {
             let at = own * POINTS + i;
             let got = sound && gains[first + i] != 0.0;
-            line[at] = times(select(vec2f(0.0), line[at] - means[own], got), before[i]);
+            line[at] = times(select(vec2f(0.0), line[at] - mean, got), before[i]);
         }
         transform((thread / LINE_THREADS) * POINTS, thread % LINE_THREADS);
         for (var b = 0u; b < BINS; b += 1u) {
