@@ -29,6 +29,7 @@ fn assert_within(name: &str, got: &[f32], want: &[f32], scale: f32) {
         .map(|(g, w)| (g - w).abs() / scale)
         .enumerate()
         .fold((0, 0.0f32), |most, now| if now.1 <= most.1 { most } else { now });
+    println!("{name}: {error:e}");
     assert!(error <= TOLERANCE, "{name}: {error:e} at {at}: {} for {}", got[at], want[at]);
     assert!(got.iter().all(|v| v.is_finite()), "{name}");
 }
