@@ -906,3 +906,15 @@ fn sniffing_needs_no_more_than_a_head() {
         assert_eq!(others, 1, "{}", format.name);
     }
 }
+
+/// A process information block (type 0x80000001) that says it is four bytes long.
+#[test]
+fn a_pcapng_block_shorter_than_its_own_header_costs_that_block() {
+    let mut bytes = vec![0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0];
+    bytes.extend([0xff; 8]);
+    bytes.extend([28, 0, 0, 0]);
+    bytes.extend([0x01, 0, 0, 0x80, 4, 0, 0, 0, 4, 0, 0, 0]);
+    let items: Vec<Item> = open_bytes(bytes, "short.pcapng").unwrap().collect();
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert_eq!(items[0].as_ref().unwrap_err().offset, 28);
+}

@@ -174,6 +174,11 @@ impl PcapDecoder {
     }
 }
 
+/// Type of a section header block, the same in both byte orders.
+const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// A block's type and its length twice.
+const MIN_BLOCK: usize = 12;
+
 struct Interface {
     linktype: i32,
     /// Time stamp units per second.
@@ -194,6 +199,12 @@ impl Decoder for PcapngDecoder {
         loop {
             let rest = data.get(self.pos..).filter(|r| !r.is_empty())?;
             let offset = self.pos as u64;
+            // The parser subtracts from the length of some block types before it looks at it.
+            if !rest.starts_with(&SECTION_HEADER)
+                && self.block_length(rest).is_none_or(|length| length < MIN_BLOCK)
+            {
+                return Some(Err(self.damaged(rest)));
+            }
             let parsed =
                 if self.big { pcap_parser::parse_block_be(rest) } else { pcap_parser::parse_block_le(rest) };
             let Ok((after, block)) = parsed else {
@@ -248,14 +259,17 @@ impl Interface {
 }
 
 impl PcapngDecoder {
+    /// What the block at the start of `rest` says of its own length.
+    fn block_length(&self, rest: &[u8]) -> Option<usize> {
+        let bytes = *rest.get(4..)?.first_chunk::<4>()?;
+        Some(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) } as usize)
+    }
+
     /// A block that does not parse: skipped by its length where that leads to another block, else the end.
     fn damaged(&mut self, rest: &[u8]) -> Reject {
         let offset = self.pos as u64;
-        let length = rest.get(4..8).and_then(|b| b.first_chunk::<4>()).map(|b| {
-            if self.big { u32::from_be_bytes(*b) as usize } else { u32::from_le_bytes(*b) as usize }
-        });
-        match length {
-            Some(length) if length >= 12 && length.is_multiple_of(4) && length <= rest.len() => {
+        match self.block_length(rest) {
+            Some(length) if length >= MIN_BLOCK && length.is_multiple_of(4) && length <= rest.len() => {
                 self.pos += length;
                 Reject {
                     offset,
