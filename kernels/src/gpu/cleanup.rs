@@ -202,7 +202,7 @@ impl GpuCleanup {
             }
         }
         let context = self.context.clone();
-        let (submission, down) = context.guarded(|| {
+        let result = context.guarded(|| {
             let mut encoder = context.device().create_command_encoder(&Default::default());
             self.upload.write(&context, bytes, &mut encoder)?;
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -220,9 +220,9 @@ impl GpuCleanup {
             }
             drop(pass);
             let down = if self.options.readback { self.record_download(&mut encoder, windows) } else { 0 };
-            Ok::<_, GpuError>((context.queue().submit([encoder.finish()]), down))
-        })??;
-        self.upload.submitted(&submission);
+            Ok((context.queue().submit([encoder.finish()]), down))
+        });
+        let (submission, down) = self.upload.submitted(&context, result.flatten())?;
         if down > 0 {
             self.download.submitted(&submission, down);
         }

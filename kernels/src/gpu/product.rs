@@ -107,7 +107,7 @@ impl GpuProduct {
         }
         let (format, bytes) = packed(input);
         let context = self.context.clone();
-        let (submission, down) = context.guarded(|| {
+        let result = context.guarded(|| {
             let mut encoder = context.device().create_command_encoder(&Default::default());
             self.upload.write(&context, bytes, &mut encoder)?;
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -116,9 +116,9 @@ impl GpuProduct {
             drop(pass);
             let down = (packets * values * size_of::<Complex32>()) as u64;
             let down = self.download.record(&mut encoder, &[(&self.products, down)]);
-            Ok::<_, GpuError>((context.queue().submit([encoder.finish()]), down))
-        })??;
-        self.upload.submitted(&submission);
+            Ok((context.queue().submit([encoder.finish()]), down))
+        });
+        let (submission, down) = self.upload.submitted(&context, result.flatten())?;
         self.download.submitted(&submission, down);
         self.packets = packets;
         context.check()

@@ -163,7 +163,7 @@ impl GpuSeries {
             return Err(GpuError::Limit { what: "values of whole windows", needed: values as u64, limit });
         }
         let context = self.context.clone();
-        let submission = context.guarded(|| {
+        let result = context.guarded(|| {
             let mut encoder = context.device().create_command_encoder(&Default::default());
             match block {
                 Block::Host(x) => self.upload.write(&context, bytemuck::cast_slice(x), &mut encoder)?,
@@ -180,11 +180,12 @@ impl GpuSeries {
                 kernel.dispatch(&mut pass, 0, &[group], [windows as u32, 1, 1]);
             }
             drop(pass);
-            Ok::<_, GpuError>(context.queue().submit([encoder.finish()]))
-        })??;
-        if let Block::Host(_) = block {
-            self.upload.submitted(&submission);
-        }
+            Ok((context.queue().submit([encoder.finish()]), ()))
+        });
+        match block {
+            Block::Host(_) => self.upload.submitted(&context, result.flatten())?,
+            Block::Device(..) => result.flatten()?,
+        };
         self.windows = windows;
         context.check()
     }

@@ -113,13 +113,20 @@ impl Upload {
         context.check()
     }
 
-    /// To be called when the copy has been submitted.
-    pub(super) fn submitted(&mut self, submission: &wgpu::SubmissionIndex) {
-        let count = self.slots.len();
+    /// To be called with what became of the submission: the slot is asked back, also when there was an error.
+    pub(super) fn submitted<T>(
+        &mut self,
+        context: &GpuContext,
+        result: Result<(wgpu::SubmissionIndex, T), GpuError>,
+    ) -> Result<(wgpu::SubmissionIndex, T), GpuError> {
+        let (count, capacity) = (self.slots.len(), self.capacity);
         let slot = &mut self.slots[self.next];
-        slot.mapping = Some(Mapping::request(&slot.buffer, wgpu::MapMode::Write, self.capacity));
-        slot.submission = Some(submission.clone());
         self.next = (self.next + 1) % count;
+        slot.submission = result.as_ref().ok().map(|done| done.0.clone());
+        let asked = context.guarded(|| {
+            slot.mapping = Some(Mapping::request(&slot.buffer, wgpu::MapMode::Write, capacity));
+        });
+        result.and_then(|done| asked.map(|()| done))
     }
 }
 
