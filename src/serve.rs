@@ -112,6 +112,11 @@ impl Place {
         self.sources.iter().any(|s| matches!(s.kind, SpecKind::Sim(_)))
     }
 
+    fn simulated_people(&self) -> usize {
+        let people = |s: &SourceSpec| if let SpecKind::Sim(sim) = &s.kind { sim.people } else { 0 };
+        self.sources.iter().map(people).max().unwrap_or(0)
+    }
+
     fn live(&self) -> bool {
         self.sources.iter().all(|s| matches!(s.kind, SpecKind::Udp(_) | SpecKind::Nexmon(_)))
     }
@@ -192,7 +197,14 @@ fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkMode
         parameters = about.parameters,
         "network loaded"
     );
-    let earned = predictor.card().beats_mean_pose();
+    let people = places.iter().map(Place::simulated_people).max().unwrap_or(0);
+    let earned = predictor.card().beats_mean_pose(people);
+    if !earned {
+        tracing::warn!(
+            people,
+            "the model's evaluation with so many people does not beat the mean pose: presence only, unless experimental poses are asked for"
+        );
+    }
     Ok(Some(NetworkModel::new(predictor, earned)))
 }
 

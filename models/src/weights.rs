@@ -51,23 +51,23 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
-    /// On validation scenes of the demo room (people and motions not trained on), with one person and with two: is position
-    /// better than the mean position and pose better than the mean pose?
-    pub fn beats_mean_pose(&self) -> bool {
-        self.beats("demo")
+    /// On validation scenes of the demo room (people and motions not trained on) with one to `people` persons: is position
+    /// better than the mean position and pose better than the mean pose, with each number of them?
+    pub fn beats_mean_pose(&self, people: usize) -> bool {
+        self.beats("demo", people)
     }
 
     /// The same in simulated rooms that it was not trained on.
-    pub fn beats_mean_pose_elsewhere(&self) -> bool {
-        self.beats("random")
+    pub fn beats_mean_pose_elsewhere(&self, people: usize) -> bool {
+        self.beats("random", people)
     }
 
-    fn beats(&self, place: &str) -> bool {
-        let less = |count: u8, what: &str, than: &str| {
+    fn beats(&self, place: &str, people: usize) -> bool {
+        let less = |count: usize, what: &str, than: &str| {
             let figure = |name: &str| self.metrics.get(&format!("{place}_{count}_{name}"));
             figure(what).zip(figure(than)).is_some_and(|(a, b)| a < b)
         };
-        [1, 2].into_iter().all(|count| {
+        (1..=people.max(1)).all(|count| {
             less(count, "mpjpe_mm", "mean_position_mpjpe_mm")
                 && less(count, "root_relative_mm", "mean_pose_root_relative_mm")
         })
