@@ -80,8 +80,8 @@ fn report(a: &Arguments) -> Result<(), String> {
         "and as a share of the copy. idle: share of time without a kernel running, by the device's clock."
     );
     println!();
-    println!("|cleanup|batch|readback|frames/s|bytes up|bytes down|memory GB/s|of copy|idle|");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|cleanup|batch|readback|frames/s|bytes up|bytes down|memory GB/s|of copy|idle|growth KiB|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for (layout, bytes) in [
         (Layout::new(1, 3, 30), 2),
         (Layout::new(1, 4, 64), 2),
@@ -133,7 +133,7 @@ fn row(
             let written = spec.windows * (sizes.values * 2 + sizes.ratio * 2 + sizes.doppler) * 4;
             let rate = (m.up + written as u64) as f64 * m.runs as f64 / m.seconds;
             println!(
-                "|{name}|{}|{}|{per_second:.0}|{:.0}|{:.0}|{:.3}|{:.1} %|{}|",
+                "|{name}|{}|{}|{per_second:.0}|{:.0}|{:.0}|{:.3}|{:.1} %|{}|{}|",
                 spec.windows,
                 if readback { "yes" } else { "no" },
                 m.up as f64 / frames as f64,
@@ -141,6 +141,7 @@ fn row(
                 rate * 1e-9,
                 100.0 * rate / copy,
                 m.idle.map_or("no clock".into(), |share| format!("{:.1} %", 100.0 * share)),
+                m.growth_kib.map_or("unknown".into(), |kib| kib.to_string()),
             );
             Ok(())
         }
@@ -159,6 +160,7 @@ struct Measured {
     up: u64,
     down: u64,
     idle: Option<f64>,
+    growth_kib: Option<i64>,
 }
 
 /// Runs batch after batch; with readback each is read before the next but one starts.
@@ -184,6 +186,7 @@ fn measure(
     }
     plan.wait()?;
     plan.busy()?;
+    let before = resident_kib();
     let started = Instant::now();
     let mut runs = 0;
     while runs < 3 || started.elapsed().as_secs_f64() < seconds {
@@ -192,9 +195,17 @@ fn measure(
     }
     plan.wait()?;
     let seconds = started.elapsed().as_secs_f64();
+    let growth_kib = resident_kib().zip(before).map(|(after, before)| after - before);
     let idle = plan.busy()?.and_then(|busy| busy.idle_share());
     let (up, down) = plan.bytes(spec.windows, sample_bytes);
-    Ok(Measured { runs, seconds, up, down, idle })
+    Ok(Measured { runs, seconds, up, down, idle, growth_kib })
+}
+
+/// Memory of this process that is in use, where the system tells.
+fn resident_kib() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Bytes read and written a second by copies from buffer to buffer.
