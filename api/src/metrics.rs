@@ -69,6 +69,12 @@ fn render(state: &ApiState) -> String {
         source(|s| s.dropped as f64),
     );
     out.metric(
+        "invispose_source_siblings_total",
+        Counter,
+        "Packets of the same protocol that hold no CSI.",
+        source(|s| s.siblings as f64),
+    );
+    out.metric(
         "invispose_source_running",
         Gauge,
         "1 while the source runs.",

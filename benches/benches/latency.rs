@@ -41,7 +41,9 @@ fn main() {
         let state = ApiState::new(vec![site], health, ApiConfig::default());
         tokio::spawn(invispose_api::serve(state, listener, std::future::pending()));
         let mut request = format!("ws://{address}/graphql/ws").into_client_request().expect("a request");
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().expect("a name"));
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", "graphql-transport-ws".parse().expect("a name"));
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a WebSocket");
         let say = |value: Value| Message::text(value.to_string());
         socket.send(say(json!({ "type": "connection_init" }))).await.expect("sent");

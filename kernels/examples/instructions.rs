@@ -35,7 +35,9 @@ fn main() {
         "1x256" => Layout::new(1, 1, 256),
         "4x996" => Layout::new(1, 4, 996),
         _ => {
-            eprintln!("instructions same_work|4x64|3x30|3x114|1x256|4x996 REPETITIONS [baseline|avx2|avx512]");
+            eprintln!(
+                "instructions same_work|4x64|3x30|3x114|1x256|4x996 REPETITIONS [baseline|avx2|avx512]"
+            );
             std::process::exit(2);
         }
     };

@@ -45,7 +45,8 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
         }
     }
     let mut simulator = Simulator::new(&scene, args.seed)?;
-    let links: Vec<_> = simulator.links().iter().map(|l| (LinkId::new(l.name.as_str()), l.layout)).collect();
+    let links: Vec<_> =
+        simulator.links().iter().map(|l| (link_name(args.format, &l.name), l.layout)).collect();
     let index: Arc<[i16]> = simulator.subcarrier_indices().into();
     let start_ns = wall_ns();
     let mut sink = open(args, start_ns)?;
@@ -94,6 +95,15 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
     bar.finish_and_clear();
     println!("{frames} simulated frames in {}", args.out.display());
     Ok(())
+}
+
+/// What the device calls the link: a locally administered address where it names the transmitter by address.
+fn link_name(format: SimulateFormat, name: &str) -> LinkId {
+    match format {
+        SimulateFormat::Recording | SimulateFormat::Intel5300 => LinkId::new(name),
+        SimulateFormat::Esp32Csv => LinkId::new("02:00:00:00:00:01"),
+        SimulateFormat::Nexmon => LinkId::new("02:00:00:00:00:01/core0-ss0"),
+    }
 }
 
 /// Devices of one antenna hear one receiver of one antenna.

@@ -67,7 +67,7 @@ impl System {
     async fn health(&self) -> Health {
         system::report(&self.state).into()
     }
-    /// Every packet of every source, accounted for: received = accepted + rejected + dropped.
+    /// Every packet of every source, accounted for: received = accepted + siblings + rejected + dropped.
     async fn sources(&self) -> Vec<SourceAccount> {
         self.state.health().sources().into_iter().map(SourceAccount::from).collect()
     }
@@ -129,6 +129,8 @@ pub(crate) struct SourceAccount {
     accepted: Count,
     /// Packets given up because the pipeline was full; live sources only.
     dropped: Count,
+    /// Packets of the same protocol that hold no CSI, e.g. a node's vitals.
+    siblings: Count,
     /// Packets that could not be used, by reason.
     rejected: Vec<Rejected>,
     /// When the last packet was accepted.
@@ -153,6 +155,7 @@ impl From<SourceSnapshot> for SourceAccount {
             received: Count(s.received),
             accepted: Count(s.accepted),
             dropped: Count(s.dropped),
+            siblings: Count(s.siblings),
             rejected: s
                 .rejected
                 .into_iter()
