@@ -245,3 +245,26 @@ fn a_wrong_training_configuration_is_refused() {
         assert!(matches!(TrainConfig::from_toml(&text), Err(TrainError::Config(_))), "{to}");
     }
 }
+
+/// On any adapter, also lavapipe; skipped where there is none, unless `INVISPOSE_REQUIRE_GPU` forbids that.
+#[cfg(feature = "gpu")]
+#[test]
+fn the_gpu_answers_as_the_cpu_does() {
+    let gpu = match Predictor::load(&Weights::Shipped, DeviceChoice::Software) {
+        Ok(gpu) => gpu,
+        Err(LoadError::Device { reason, .. }) if std::env::var_os("INVISPOSE_REQUIRE_GPU").is_none() => {
+            println!("skipped: {reason}");
+            return;
+        }
+        Err(e) => panic!("{e}"),
+    };
+    assert!(gpu.describe().device.starts_with("gpu"));
+    let inputs = inputs(somebody(), 300);
+    let (here, there) = (best(predictor(), &inputs), best(&gpu, &inputs));
+    for (a, b) in here.iter().zip(&there) {
+        assert!((a.confidence - b.confidence).abs() < 1e-3);
+        for (p, q) in a.keypoints.iter().zip(&b.keypoints) {
+            assert!(distance(*p, *q) < 2e-3, "{p:?} {q:?}");
+        }
+    }
+}
