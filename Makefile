@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 FEATURES := $(shell scripts/gpu-feature)
 
-.PHONY: run test build setup graphiql fmt lint fuzz bench bench-script clean
+.PHONY: run test build setup graphiql fmt lint fuzz bench clean
 
 ## Build for this machine and show simulated people on http://127.0.0.1:8080
 run: build
@@ -34,7 +34,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-## Each fuzz target for SECONDS (default 600)
+## Each fuzz target for SECONDS_EACH (default 600) seconds; needs cargo-fuzz
 fuzz:
 	scripts/fuzz $${SECONDS_EACH:-600}
 

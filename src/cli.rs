@@ -182,7 +182,7 @@ pub struct Simulate {
     #[arg(long, default_value_t = 60.0)]
     pub seconds: f64,
     /// People in the room (0 to 3)
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub people: u8,
     /// Which people, and where they go
     #[arg(long, default_value_t = 1)]

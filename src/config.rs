@@ -159,17 +159,17 @@ pub fn load(
         };
         let value = typed(&text, &default).with_context(|| format!("${name}={text}"))?;
         set(&mut merged, &key, value);
-        check(&merged).with_context(|| format!("${name}={text}"))?;
+        parse(&merged).with_context(|| format!("${name}={text}"))?;
         origins.insert(key, format!("${name}"));
     }
 
     for (key, value, flag) in flags {
         set(&mut merged, key, value.clone());
-        check(&merged).with_context(|| format!("{flag} {value}"))?;
+        parse(&merged).with_context(|| format!("{flag} {value}"))?;
         origins.insert((*key).to_owned(), (*flag).to_owned());
     }
 
-    Ok(Loaded { config: check(&merged)?, origins })
+    Ok(Loaded { config: check(parse(&merged)?)?, origins })
 }
 
 fn read_file(
@@ -204,8 +204,12 @@ fn read_file(
 }
 
 /// Deserialises what is there so far; keys that nobody set take their defaults.
-fn check(merged: &Table) -> anyhow::Result<Config> {
-    let config: Config = Config::deserialize(Value::Table(merged.clone()))?;
+fn parse(merged: &Table) -> anyhow::Result<Config> {
+    Ok(Config::deserialize(Value::Table(merged.clone()))?)
+}
+
+/// Refuses settings that do not go together or make no sense.
+fn check(config: Config) -> anyhow::Result<Config> {
     if config.window.hop_ms == 0 {
         bail!("window.hop_ms must be at least 1");
     }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let flags = flags(&cli);
-    let loaded = config::load(cli.config.as_deref(), std::env::vars(), &flags)?;
+    let loaded = config::load(cli.config.as_deref(), variables(), &flags)?;
     logging::start(&loaded.config.log)?;
     match cli.command {
         Command::Demo(args) => commands::serve::demo(&args, &loaded.config),
@@ -40,6 +40,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Train(args) => commands::train::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
     }
+}
+
+/// The environment, less what is no text: no setting is.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Flags that stand for a setting, as (key, value, flag).

@@ -114,7 +114,7 @@ impl Place {
 
     fn simulated_people(&self) -> usize {
         let people = |s: &SourceSpec| if let SpecKind::Sim(sim) = &s.kind { sim.people } else { 0 };
-        self.sources.iter().map(people).max().unwrap_or(0)
+        self.sources.iter().map(people).sum()
     }
 
     fn live(&self) -> bool {
@@ -197,7 +197,7 @@ fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkMode
         parameters = about.parameters,
         "network loaded"
     );
-    let people = places.iter().map(Place::simulated_people).max().unwrap_or(0);
+    let people = places.iter().map(Place::simulated_people).sum();
     let earned = predictor.card().beats_mean_pose(people);
     if !earned {
         tracing::warn!(
@@ -216,7 +216,8 @@ fn open_site(config: &Config, options: &Options, place: Place) -> anyhow::Result
     ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
 
     let baseline_file = config.data_dir.join(format!("{id}.baseline.json"));
-    let mut baseline = if place.simulated() { None } else { Baseline::load(&baseline_file)? };
+    // Captures of other rooms share link names with this site's live links.
+    let mut baseline = if place.live() { Baseline::load(&baseline_file)? } else { None };
     for capture in &options.baselines {
         let learned = baseline_of(capture, &PresenceConfig::default())
             .with_context(|| format!("baseline from {}", capture.display()))?;
@@ -277,14 +278,14 @@ async fn stop(pipeline: Pipeline) -> anyhow::Result<()> {
 /// Subscribes as any client would and says when the first frame came.
 async fn say_first_frame(state: ApiState, started: Instant) {
     let schema = invispose_api::graphql::schema(state);
-    let mut frames = std::pin::pin!(schema.execute_stream("subscription { poseFrames { id } }"));
-    if let Some(answer) = frames.next().await
-        && answer.errors.is_empty()
-    {
-        println!(
-            "first pose frame reached a subscriber {:.1} s after start",
-            started.elapsed().as_secs_f64()
-        );
+    let mut frames = std::pin::pin!(schema.execute_stream("subscription { poseFrames { stale } }"));
+    while let Some(answer) = frames.next().await {
+        // The ring may still hold frames of an earlier run.
+        if answer.data.into_json().is_ok_and(|data| data["poseFrames"]["stale"] == false) {
+            let after = started.elapsed().as_secs_f64();
+            println!("first pose frame reached a subscriber {after:.1} s after start");
+            return;
+        }
     }
 }
 

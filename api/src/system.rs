@@ -146,8 +146,9 @@ fn source_state(source: &SourceSnapshot) -> Component {
             Component::new("starting", Some("no frame accepted yet".to_owned()))
         }
         (true, _) => Component::new("healthy", None),
-        (false, SourceKind::Replay) => Component::new("ended", None),
-        (false, _) => Component::new("unhealthy", Some("does not run".to_owned())),
+        // Files and simulations may end; a receiver may not.
+        (false, SourceKind::Replay | SourceKind::Simulated) => Component::new("ended", None),
+        (false, SourceKind::Live) => Component::new("unhealthy", Some("does not run".to_owned())),
     }
 }
 

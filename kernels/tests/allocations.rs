@@ -57,7 +57,7 @@ fn none<R>(name: &str, run: impl FnOnce() -> R) -> R {
 
 /// Packets cleaned by the loop: 10 million where the environment asks for the long run, as a release build can.
 fn packets() -> usize {
-    std::env::var("INVISPOSE_LONG_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000)
+    std::env::var("LONG_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000)
 }
 
 #[test]

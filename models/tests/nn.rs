@@ -246,13 +246,13 @@ fn a_wrong_training_configuration_is_refused() {
     }
 }
 
-/// On any adapter, also lavapipe; skipped where there is none, unless `INVISPOSE_REQUIRE_GPU` forbids that.
+/// On any adapter, also lavapipe; skipped where there is none, unless `REQUIRE_GPU` forbids that.
 #[cfg(feature = "gpu")]
 #[test]
 fn the_gpu_answers_as_the_cpu_does() {
     let gpu = match Predictor::load(&Weights::Shipped, DeviceChoice::Software) {
         Ok(gpu) => gpu,
-        Err(LoadError::Device { reason, .. }) if std::env::var_os("INVISPOSE_REQUIRE_GPU").is_none() => {
+        Err(LoadError::Device { reason, .. }) if std::env::var_os("REQUIRE_GPU").is_none() => {
             println!("skipped: {reason}");
             return;
         }

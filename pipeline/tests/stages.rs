@@ -368,7 +368,8 @@ fn what_was_learned_serves_again() {
     assert_eq!(loaded, learned);
     let mut again = Chain::new();
     again.detector = PresenceDetector::new(PresenceConfig::default(), Some(&loaded));
-    let said = again.run(&mut room, 3.0, false);
+    // Longer than a link needs to settle, shorter than it would need to learn besides.
+    let said = again.run(&mut room, 6.0, false);
     assert_eq!(said.last(), Some(&Some(false)), "it learned from scratch");
     std::fs::write(&path, "{\"version\":1,\"links\":[],\"colour\":2}").unwrap();
     let error = invispose_pipeline::stages::baseline::Baseline::load(&path).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use invispose_pipeline::capture::convert::{self, Target};
 use invispose_pipeline::capture::{self, Item};
 use invispose_pipeline::recording::{Metadata, Reader, Writer, is_recording};
-use invispose_pipeline::sources::{TimeLine, wall_ns};
+use invispose_pipeline::sources::{NoTime, TimeLine, wall_ns};
 use invispose_pipeline::{CsiFrame, SourceKind};
 
 use crate::cli::{Convert, ConvertFormat};
@@ -76,7 +76,8 @@ fn recording(
     for (n, item) in (1u64..).zip(records) {
         match item {
             Ok(frame) => {
-                writer.write_csi(&timed(frame, &mut line))?;
+                let frame = timed(frame, &mut line).with_context(|| args.from.display().to_string())?;
+                writer.write_csi(&frame)?;
                 done.0 += 1;
             }
             Err(reject) => *done.1.entry(reject.reason).or_default() += 1,
@@ -91,11 +92,9 @@ fn recording(
 }
 
 /// A decoder leaves the pipeline's time open; a recording keeps the capture's own, as a replay would place it.
-fn timed(mut frame: CsiFrame, line: &mut TimeLine) -> CsiFrame {
-    if frame.time_ns == 0
-        && let Ok(time_ns) = line.next(frame.capture_time_ns)
-    {
-        frame.time_ns = time_ns;
+fn timed(mut frame: CsiFrame, line: &mut TimeLine) -> Result<CsiFrame, NoTime> {
+    if frame.time_ns == 0 {
+        frame.time_ns = line.next(frame.capture_time_ns)?;
     }
-    frame
+    Ok(frame)
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use indicatif::ProgressBar;
 use invispose_pipeline::SourceKind;
 use invispose_pipeline::health::SourceStats;
-use invispose_pipeline::recording::{Metadata, Writer};
+use invispose_pipeline::recording::{Metadata, Reader, Writer};
 use invispose_pipeline::sources::{FrameSender, SourceSpec, Stop, WhenFull, wall_ns};
 
 use crate::cli::Record;
@@ -31,8 +31,18 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
         .find(|k| kinds.contains(k))
         .unwrap_or(SourceKind::Live);
     let metadata = Metadata { source, site: None, created_ns: wall_ns(), note: args.source.join(" ") };
-    let mut writer =
-        if args.out.exists() { Writer::append(&args.out)? } else { Writer::create(&args.out, &metadata)? };
+    let mut writer = if args.out.exists() {
+        let before = Reader::open(&args.out)?.metadata().source;
+        if before != source {
+            bail!(
+                "{} holds {before:?} packets; {source:?} ones need a file of their own",
+                args.out.display()
+            );
+        }
+        Writer::append(&args.out)?
+    } else {
+        Writer::create(&args.out, &metadata)?
+    };
 
     let (stop_handle, stop) = Stop::new();
     let (merged, frames) = bounded(WAITING);

@@ -24,8 +24,9 @@ pub fn demo(args: &Demo, config: &Config) -> anyhow::Result<()> {
     site.zones = vec![half("west", "West half", 0.0, x / 2.0), half("east", "East half", x / 2.0, x)];
 
     let mut config = config.clone();
-    config.sites.retain(|s| s.id != "demo");
-    config.sites.push(site);
+    // Nothing real may look simulated, nor the other way round.
+    config.sources.clear();
+    config.sites = vec![site];
     let mut options = options(&args.common)?;
     options.sources.insert(0, spec);
     options.say_first_frame = true;

@@ -1,5 +1,5 @@
 //! The GPU's kernels against the CPU's, on any Vulkan adapter, lavapipe included. Without one the tests say so and
-//! pass; `INVISPOSE_REQUIRE_GPU=1` makes that a failure.
+//! pass; `REQUIRE_GPU=1` makes that a failure.
 #![cfg(feature = "gpu")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -15,7 +15,7 @@ use invispose_kernels::gpu::{AdapterChoice, GpuContext, GpuError};
 fn context() -> Option<GpuContext> {
     match GpuContext::new(AdapterChoice { index: None, software: true }) {
         Ok(context) => Some(context),
-        Err(GpuError::NoAdapter { .. }) if std::env::var("INVISPOSE_REQUIRE_GPU").as_deref() != Ok("1") => {
+        Err(GpuError::NoAdapter { .. }) if std::env::var("REQUIRE_GPU").as_deref() != Ok("1") => {
             println!("skipped: no Vulkan adapter");
             None
         }

@@ -35,6 +35,9 @@ pub struct PresenceConfig {
     pub off: f32,
     /// …for this long, seconds.
     pub off_s: f64,
+    /// Seconds after a link's first packet, or its first after a long silence, in which it says nothing: a receiver's gain
+    /// control settles for up to two of them, and the window remembers as long.
+    pub settle_s: f64,
     /// Quiet seconds in a row from which the quiet level is first learned.
     pub learn_s: f64,
     /// Seconds between the quiet windows that keep it up to date.
@@ -53,6 +56,7 @@ impl Default for PresenceConfig {
             on_s: 0.2,
             off: 1.2,
             off_s: 2.0,
+            settle_s: 4.0,
             learn_s: 3.0,
             refresh_s: 2.0,
             samples: 256,
@@ -84,6 +88,8 @@ pub struct PresenceDetector {
 
 /// What one link knows of the quiet room.
 struct Quiet {
+    /// Stream time of the first window since the link was last silent for long, and of the newest.
+    heard_ns: Option<(i64, i64)>,
     /// Variation of quiet windows, the oldest first.
     samples: VecDeque<f32>,
     /// Their quantile; `None` until learned.
@@ -98,6 +104,8 @@ struct Quiet {
 
 /// A reference is made anew from this much quiet time.
 const REFERENCE_S: f64 = 30.0;
+/// A link that was silent for this long may have started anew.
+const LONG_SILENCE_NS: i64 = 10_000_000_000;
 /// Links that are remembered; more come only from forged packets.
 const MAX_LINKS: usize = 8192;
 
@@ -157,6 +165,9 @@ impl PresenceDetector {
         }
         self.last_ns = Some(time);
 
+        for link in clean.links.iter().filter(|link| link.motion.is_some()) {
+            self.hear(key(link), time);
+        }
         let evidence: Vec<Option<Evidence>> = clean.links.iter().map(|link| self.evidence(link)).collect();
         let level = site_level(&evidence, self.config.on);
         let fresh = clean.window.fresh_links > 0;
@@ -184,15 +195,35 @@ impl PresenceDetector {
     fn interrupt(&mut self) {
         self.turning_ns = None;
         self.present = false;
-        for quiet in self.links.values_mut().filter(|q| q.level.is_none()) {
-            quiet.forget();
+        for quiet in self.links.values_mut() {
+            quiet.heard_ns = None;
+            if quiet.level.is_none() {
+                quiet.forget();
+            }
         }
+    }
+
+    fn hear(&mut self, key: (LinkId, Layout), time: i64) {
+        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&key) {
+            return;
+        }
+        let quiet = self.links.entry(key).or_insert_with(Quiet::new);
+        let since = match quiet.heard_ns {
+            Some((since, last)) if time.saturating_sub(last) < LONG_SILENCE_NS => since,
+            _ => time,
+        };
+        quiet.heard_ns = Some((since, time));
     }
 
     fn evidence(&self, link: &CleanLink) -> Option<Evidence> {
         let motion = link.motion?;
         let noise = self.config.noise_sigmas * motion.noise_share;
-        let learned = self.links.get(&key(link)).and_then(|quiet| quiet.level);
+        let known = self.links.get(&key(link))?;
+        let (since, now) = known.heard_ns?;
+        if (now.saturating_sub(since) as f64) < self.config.settle_s * 1e9 {
+            return None;
+        }
+        let learned = known.level;
         let level = match learned {
             Some(quiet) => {
                 let level = motion.coherent / quiet.max(f32::MIN_POSITIVE);
@@ -260,6 +291,7 @@ impl PresenceDetector {
 impl Quiet {
     fn new() -> Self {
         Self {
+            heard_ns: None,
             samples: VecDeque::new(),
             level: None,
             quiet_s: 0.0,
@@ -271,7 +303,7 @@ impl Quiet {
     }
 
     fn forget(&mut self) {
-        *self = Self::new();
+        *self = Self { heard_ns: self.heard_ns, ..Self::new() };
     }
 
     fn add(&mut self, sample: f32, most: usize, time: i64) {

@@ -38,7 +38,7 @@ pub trait PoseModel: Send {
     /// Where it computes, e.g. `cpu (flex)`.
     fn device(&self) -> String;
 
-    /// Its evaluation shows that it beats the mean pose in simulated rooms that it was not trained on.
+    /// Its evaluation shows that it beats the mean pose in the simulated room, with people and motions that it was not trained on.
     fn beats_mean_pose(&self) -> bool;
 
     /// The people in each window, as many answers as windows; `None` for a window that it cannot look at, because no

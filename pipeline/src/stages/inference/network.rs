@@ -17,7 +17,7 @@ pub struct NetworkModel {
 }
 
 impl NetworkModel {
-    /// Serves with `predictor`. `beats_mean_pose`: its evaluation on rooms that it was not trained on shows so.
+    /// Serves with `predictor`. `beats_mean_pose`: its evaluation on the simulated room, with people and motions that it was not trained on, shows so.
     pub fn new(predictor: Predictor, beats_mean_pose: bool) -> Self {
         Self { name: predictor.model().into(), predictor, beats_mean_pose }
     }
