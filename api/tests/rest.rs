@@ -264,9 +264,10 @@ async fn health_looks_at_the_pipeline() {
     );
     server.health.set_fault("inference", None);
 
-    server.source.running.set(0);
+    let receiver = invispose_pipeline::health::SourceStats::new("udp://test", SourceKind::Live);
+    server.health.add_source(std::sync::Arc::new(receiver));
     let problem = server.get("/health").await.json();
-    assert!(problem["detail"].as_str().unwrap().contains("source sim:test: does not run"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("source udp://test: does not run"), "{problem}");
 }
 
 #[tokio::test]
