@@ -82,6 +82,16 @@ pub struct CleanupSpec {
 }
 
 impl CleanupSpec {
+    /// Whole windows in `input`; an error for none, more than the plan holds, or a part of one.
+    pub(crate) fn windows_in(&self, input: &Iq<'_>) -> Result<usize, CleanupError> {
+        let window_values = self.steps * self.layout.values();
+        let windows = input.len() / window_values;
+        if windows == 0 || windows > self.windows || windows * window_values != input.len() {
+            return Err(CleanupError::Input { values: input.len(), window_values, windows: self.windows });
+        }
+        Ok(windows)
+    }
+
     /// Packets of `layout` one by one (T = 1), up to `windows` in a run: unit power, per-pair phase, ratio against the
     /// first receive antenna where there are several, nothing over time.
     pub fn packets(layout: Layout, index: Vec<i16>, columns: Vec<u16>, windows: usize) -> Self {

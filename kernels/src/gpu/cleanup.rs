@@ -258,16 +258,8 @@ impl Cleanup for GpuCleanup {
     }
 
     fn run(&mut self, input: Iq<'_>) -> Result<(), CleanupError> {
-        let window_values = self.spec.steps * self.spec.layout.values();
-        let windows = input.len() / window_values;
         self.windows = 0;
-        if windows == 0 || windows > self.spec.windows || windows * window_values != input.len() {
-            return Err(CleanupError::Input {
-                values: input.len(),
-                window_values,
-                windows: self.spec.windows,
-            });
-        }
+        let windows = self.spec.windows_in(&input)?;
         let (format, bytes) = packed(input);
         self.submit(format, bytes, windows)?;
         self.windows = windows;

@@ -202,15 +202,20 @@ fn parse_header(header: &str) -> Option<(Dtype, Vec<usize>)> {
     (size > 0 && shape.len() <= 8).then_some((Dtype { kind, size, big_endian: order }, shape))
 }
 
-/// One element as f64. `None` for types that are no real numbers.
-pub(super) fn number(dtype: Dtype, bytes: &[u8]) -> Option<f64> {
+/// One element's bytes as the low bits of a number; `None` for more than eight.
+fn bits(dtype: Dtype, bytes: &[u8]) -> Option<u64> {
     let mut le = [0u8; 8];
     let part = le.get_mut(..bytes.len())?;
     part.copy_from_slice(bytes);
     if dtype.big_endian {
         part.reverse();
     }
-    let raw = u64::from_le_bytes(le);
+    Some(u64::from_le_bytes(le))
+}
+
+/// One element as f64. `None` for types that are no real numbers.
+pub(super) fn number(dtype: Dtype, bytes: &[u8]) -> Option<f64> {
+    let raw = bits(dtype, bytes)?;
     Some(match (dtype.kind, dtype.size) {
         (b'i', 1) => f64::from(raw as i8),
         (b'i', 2) => f64::from(raw as i16),
@@ -225,13 +230,7 @@ pub(super) fn number(dtype: Dtype, bytes: &[u8]) -> Option<f64> {
 
 /// One element as i64, exactly. `None` for types that are no integers.
 pub(super) fn whole(dtype: Dtype, bytes: &[u8]) -> Option<i64> {
-    let mut le = [0u8; 8];
-    let part = le.get_mut(..bytes.len())?;
-    part.copy_from_slice(bytes);
-    if dtype.big_endian {
-        part.reverse();
-    }
-    let raw = u64::from_le_bytes(le);
+    let raw = bits(dtype, bytes)?;
     let shift = 64 - 8 * u32::try_from(dtype.size).ok().filter(|s| (1..=8).contains(s))?;
     match dtype.kind {
         b'i' => Some((raw << shift) as i64 >> shift),
