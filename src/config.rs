@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::site::SiteConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -27,6 +28,13 @@ pub struct Config {
     pub log: LogSection,
     /// The windows that the network sees.
     pub window: WindowSection,
+    /// What becomes an event.
+    pub watch: WatchConfig,
+    /// When the pipeline's own troubles become events.
+    pub monitor: MonitorConfig,
+    /// How often events may be published, kind by kind.
+    #[serde(rename = "event_rate")]
+    pub event_rates: Vec<RateRule>,
     /// Places.
     #[serde(rename = "site")]
     pub sites: Vec<SiteConfig>,
@@ -92,6 +100,9 @@ impl Default for Config {
             ring: RingSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
+            watch: WatchConfig::default(),
+            monitor: MonitorConfig::default(),
+            event_rates: Vec::new(),
             sites: Vec::new(),
             sources: Vec::new(),
         }
@@ -222,6 +233,17 @@ fn check(config: Config) -> anyhow::Result<Config> {
     }
     if config.ring.slots < 2 {
         bail!("ring.slots must be at least 2");
+    }
+    for (key, value) in leaves(&Table::try_from(&config)?) {
+        if value.as_float().is_some_and(|v| !(v.is_finite() && v >= 0.0)) {
+            bail!("{key} = {value}: a number of at least 0 is needed");
+        }
+    }
+    for rate in &config.event_rates {
+        if !(rate.per_minute > 0.0 && rate.repeat_s >= 0.0 && rate.per_minute.max(rate.repeat_s).is_finite())
+        {
+            bail!("event_rate of {}: per_minute must be above 0, repeat_s at least 0", rate.kind);
+        }
     }
     for site in &config.sites {
         check_site_id(&site.id)?;

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
 use invispose_pipeline::evaluation::motion::baseline_of;
+use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
 use invispose_pipeline::recording::{Metadata, Writer};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
@@ -54,7 +55,10 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let model = model(config, &places)?;
     let first_frame = options.say_first_frame;
 
+    let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
     let mut builder = PipelineBuilder::new(health.clone())
+        .events(events.clone())
+        .watch(config.watch.clone(), config.monitor.clone())
         .person_ids(PersonIds::open(config.data_dir.join("person-ids"))?)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
@@ -97,6 +101,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         tracing::info!("stopping");
         close.send(()).ok();
         stop(pipeline).await?;
+        events.close();
         api.await.context("API")?.context("API")
     })
 }

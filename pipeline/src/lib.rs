@@ -7,6 +7,7 @@ pub mod capture;
 pub mod codec;
 pub mod csi;
 pub mod evaluation;
+pub mod events;
 pub mod health;
 pub mod pipeline;
 pub mod pose;

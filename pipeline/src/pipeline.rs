@@ -13,14 +13,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::events::{Event, EventBus, EventKind, Monitor, MonitorConfig, WatchConfig};
 use crate::health::{Health, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
 use crate::recording::Writer;
 use crate::ring::RingWriter;
 use crate::site::SiteConfig;
-use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull};
+use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull, wall_ns};
 use crate::stages::assembly::{Assembler, AssemblyConfig};
 use crate::stages::baseline::Baseline;
 use crate::stages::cleanup::Cleanup;
@@ -101,6 +102,9 @@ pub struct PipelineBuilder {
     presence: PresenceConfig,
     batch: BatchConfig,
     tracker: TrackerConfig,
+    watch: WatchConfig,
+    monitor: MonitorConfig,
+    events: EventBus,
 }
 
 impl PipelineBuilder {
@@ -117,6 +121,9 @@ impl PipelineBuilder {
             presence: PresenceConfig::default(),
             batch: BatchConfig::default(),
             tracker: TrackerConfig::default(),
+            watch: WatchConfig::default(),
+            monitor: MonitorConfig::default(),
+            events: EventBus::default(),
         }
     }
 
@@ -175,10 +182,24 @@ impl PipelineBuilder {
         self
     }
 
+    /// Where events are published. By default on a bus that nobody hears.
+    pub fn events(mut self, events: EventBus) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// What becomes an event.
+    pub fn watch(mut self, watch: WatchConfig, monitor: MonitorConfig) -> Self {
+        self.watch = watch;
+        self.monitor = monitor;
+        self
+    }
+
     /// Starts all threads.
     pub fn start(self) -> Result<Pipeline, PipelineError> {
         self.check()?;
-        let Self { health, sites, model, ids, record, frames_to, assembly, presence, batch, tracker } = self;
+        let Self { health, sites, model, ids, record, frames_to, assembly, presence, batch, .. } = self;
+        let events = self.events;
         let (stop_handle, stop) = Stop::new();
         let mut sources = Vec::new();
         let mut workers = Vec::new();
@@ -256,11 +277,19 @@ impl PipelineBuilder {
         })?);
 
         let (frames, from_tracking) = bounded(WINDOWS_WAITING);
-        let mut persons = Persons::new(places, tracker, ids, health.clone());
+        let mut persons = Persons::new(places, self.tracker, self.watch, ids, events.clone(), health.clone());
         workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
 
         let output = Output::new(rings, frames_to, to_recording.poses.clone(), health.clone());
-        workers.push(Worker::spawn("ring", "ring", health.clone(), move || output.run(&from_tracking))?);
+        let (running, ended) = bounded::<()>(0);
+        workers.push(Worker::spawn("ring", "ring", health.clone(), move || {
+            output.run(&from_tracking);
+            drop(running);
+        })?);
+        let monitor = Monitor::new(health.clone(), self.monitor);
+        workers.push(Worker::spawn("monitor", "monitor", health.clone(), move || {
+            watch_over(monitor, &events, &ended);
+        })?);
 
         // The recorder ends when the last stage that records has ended.
         drop(to_recording);
@@ -301,6 +330,20 @@ fn kind_of(sources: &[(String, Box<dyn Source>)]) -> SourceKind {
     } else {
         SourceKind::Live
     }
+}
+
+/// Looks at the pipeline's health until its last stage has ended.
+fn watch_over(mut monitor: Monitor, events: &EventBus, ended: &Receiver<()>) {
+    let mut tell = |event| drop(events.publish(event));
+    tell(Event::new(EventKind::SystemStarted, wall_ns()));
+    loop {
+        let waited = ended.recv_timeout(monitor.period());
+        monitor.look(wall_ns(), &mut tell);
+        if waited == Err(RecvTimeoutError::Disconnected) {
+            break;
+        }
+    }
+    tell(Event::new(EventKind::SystemStopped, wall_ns()));
 }
 
 fn start_source(

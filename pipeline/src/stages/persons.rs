@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::inference::Detections;
+use crate::events::{Event, EventBus, SiteWatch, WatchConfig};
 use crate::health::Health;
 use crate::pose::{Person, PoseFrame, Provenance};
 use crate::site::SiteConfig;
@@ -21,9 +22,17 @@ pub struct Finished {
 
 /// The people of all sites.
 pub struct Persons {
-    sites: HashMap<Arc<str>, (SiteConfig, Tracker)>,
+    sites: HashMap<Arc<str>, Place>,
     ids: PersonIds,
+    events: EventBus,
     health: Health,
+}
+
+/// One site.
+struct Place {
+    config: SiteConfig,
+    tracker: Tracker,
+    watch: SiteWatch,
 }
 
 impl Persons {
@@ -31,11 +40,18 @@ impl Persons {
     pub fn new(
         sites: HashMap<Arc<str>, SiteConfig>,
         config: TrackerConfig,
+        watch: WatchConfig,
         ids: PersonIds,
+        events: EventBus,
         health: Health,
     ) -> Self {
-        let sites = sites.into_iter().map(|(id, site)| (id, (site, Tracker::new(config.clone())))).collect();
-        Self { sites, ids, health }
+        let place = |site: SiteConfig| Place {
+            tracker: Tracker::new(config.clone()),
+            watch: SiteWatch::new(&site, watch.clone()),
+            config: site,
+        };
+        let sites = sites.into_iter().map(|(id, site)| (id, place(site))).collect();
+        Self { sites, ids, events, health }
     }
 
     /// Takes in what was seen in one window.
@@ -44,11 +60,11 @@ impl Persons {
         let about = &window.clean.window;
         let persons = match self.sites.get_mut(&about.site) {
             None => Vec::new(),
-            Some((_, tracker)) if about.last => {
-                tracker.clear();
+            Some(place) if about.last => {
+                place.tracker.clear();
                 Vec::new()
             }
-            Some((site, tracker)) => {
+            Some(Place { config, tracker, .. }) => {
                 if about.reset {
                     tracker.clear();
                 }
@@ -57,7 +73,7 @@ impl Persons {
                 match tracker.update(time, somebody, seen, &mut self.ids) {
                     Ok(mut persons) => {
                         self.health.set_fault("tracking", None);
-                        place(&mut persons, site);
+                        zones(&mut persons, config);
                         persons
                     }
                     Err(e) => {
@@ -76,12 +92,18 @@ impl Persons {
             presence: window.presence,
             persons,
         };
+        if let Some(place) = self.sites.get_mut(&about.site) {
+            let mut tell = |event: Event| drop(self.events.publish(event));
+            let heard = window.clean.links.iter().map(|l| l.raw.link.as_str());
+            place.watch.links(frame.time_ns, heard, &mut tell);
+            place.watch.frame(&frame, &mut tell);
+        }
         Finished { frame, arrived: about.arrived }
     }
 }
 
 /// Says in which zone each person is: the first one that holds them.
-fn place(persons: &mut [Person], site: &SiteConfig) {
+fn zones(persons: &mut [Person], site: &SiteConfig) {
     for person in persons {
         let [x, y, _] = person.position_m;
         let zone = site.zones.iter().position(|zone| zone.contains(x, y));
