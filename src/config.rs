@@ -22,6 +22,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the network runs: `cpu`, `gpu`, `gpu:N` or `auto`.
     pub device: String,
+    /// Who may talk to the API.
+    pub api: ApiSection,
     /// Recent frames in memory, per site.
     pub ring: RingSection,
     /// Logging.
@@ -41,6 +43,16 @@ pub struct Config {
     /// Where packets come from.
     #[serde(rename = "source")]
     pub sources: Vec<SourceSection>,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiSection {
+    /// Names under which a proxy or a name server makes this server known, besides the loopback names.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may open WebSockets, e.g. `https://example.org`, besides the server's own.
+    pub allowed_origins: Vec<String>,
 }
 
 /// `[ring]`
@@ -97,6 +109,7 @@ impl Default for Config {
             insecure_listen: false,
             data_dir: "invispose-data".into(),
             device: "auto".into(),
+            api: ApiSection::default(),
             ring: RingSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
@@ -245,6 +258,12 @@ fn check(config: Config) -> anyhow::Result<Config> {
             bail!("event_rate of {}: per_minute must be above 0, repeat_s at least 0", rate.kind);
         }
     }
+    for host in &config.api.allowed_hosts {
+        check_host(host).with_context(|| format!("api.allowed_hosts: {host:?}"))?;
+    }
+    for origin in &config.api.allowed_origins {
+        check_origin(origin).with_context(|| format!("api.allowed_origins: {origin:?}"))?;
+    }
     for site in &config.sites {
         check_site_id(&site.id)?;
         if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {
@@ -271,6 +290,25 @@ fn check(config: Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// What stands in a Host header, less the port: a name or an address.
+fn check_host(host: &str) -> anyhow::Result<()> {
+    let name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    if host.parse::<std::net::IpAddr>().is_err() && (host.is_empty() || !host.chars().all(name)) {
+        bail!("write a name or an address, without scheme or port, e.g. pose.example.org");
+    }
+    Ok(())
+}
+
+/// What a browser sends as Origin: scheme, host and, where it is not the scheme's own, port.
+fn check_origin(origin: &str) -> anyhow::Result<()> {
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, '/' | '*' | '?' | '#' | '@');
+    if !host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
+        bail!("write scheme and host, and a port where there is one, e.g. https://pose.example.org");
+    }
+    Ok(())
+}
+
 /// A site's id names its files and stands in URLs.
 pub fn check_site_id(id: &str) -> anyhow::Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -280,7 +318,10 @@ pub fn check_site_id(id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Scalar settings as (dotted key, default).
+/// Keys that hold lists of tables. They are set in the file only.
+pub const TABLES: [&str; 3] = ["site", "source", "event_rate"];
+
+/// Settings of one value or one list of texts, as (dotted key, default).
 pub fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (key, value) in table {
@@ -288,8 +329,8 @@ pub fn leaves(table: &Table) -> Vec<(String, Value)> {
             Value::Table(inner) => {
                 found.extend(leaves(inner).into_iter().map(|(k, v)| (format!("{key}.{k}"), v)));
             }
-            Value::Array(_) => {}
-            scalar => found.push((key.clone(), scalar.clone())),
+            Value::Array(_) if TABLES.contains(&key.as_str()) => {}
+            leaf => found.push((key.clone(), leaf.clone())),
         }
     }
     found
@@ -304,6 +345,10 @@ fn typed(text: &str, default: &Value) -> anyhow::Result<Value> {
         Value::Integer(_) => Value::Integer(text.parse().context("a whole number is needed")?),
         Value::Float(_) => Value::Float(text.parse().context("a number is needed")?),
         Value::Boolean(_) => Value::Boolean(text.parse().context("true or false is needed")?),
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
         _ => Value::String(text.to_owned()),
     })
 }
@@ -349,6 +394,15 @@ mod tests {
         assert_eq!(loaded.origins["listen"], "--listen");
         assert_eq!(loaded.origins["ring.slots"], "$INVISPOSE_RING_SLOTS");
 
+        let lists = file("[api]\nallowed_hosts = ['pose.example', '192.0.2.1', '2001:db8::1']\n");
+        let env = [("INVISPOSE_API_ALLOWED_ORIGINS", "https://ops.example, http://ops.example:8443")];
+        let env = env.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let loaded = load(Some(lists.path()), env, &[]).unwrap();
+        assert_eq!(loaded.config.api.allowed_hosts.len(), 3);
+        assert_eq!(loaded.config.api.allowed_origins, ["https://ops.example", "http://ops.example:8443"]);
+        assert_eq!(loaded.origins["api.allowed_origins"], "$INVISPOSE_API_ALLOWED_ORIGINS");
+        assert!(loaded.origins["api.allowed_hosts"].ends_with(":2"));
+
         let alone = load(Some(f.path()), none(), &[]).unwrap();
         assert!(alone.origins["ring.slots"].ends_with(":4"), "{:?}", alone.origins);
         assert!(!alone.origins.contains_key("device"));
@@ -376,5 +430,19 @@ mod tests {
         assert!(message.contains("whole number"), "{message}");
 
         assert!(load(Some(Path::new("/nonexistent/invispose.toml")), none(), &[]).is_err());
+
+        for wrong in [
+            "allowed_hosts = ['https://pose.example']",
+            "allowed_hosts = ['pose.example:443']",
+            "allowed_hosts = ['*']",
+            "allowed_origins = ['pose.example']",
+            "allowed_origins = ['https://pose.example/']",
+            "allowed_origins = ['*']",
+        ] {
+            let f = file(&format!("[api]\n{wrong}\n"));
+            let message = format!("{:#}", load(Some(f.path()), none(), &[]).unwrap_err());
+            let key = wrong.split_once(' ').unwrap().0;
+            assert!(message.contains(key) && message.contains("pose.example.org"), "{message}");
+        }
     }
 }

@@ -10,7 +10,11 @@ use crate::config::{LogFormat, LogSection};
 pub fn start(log: &LogSection) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(&log.level).map_err(|e| anyhow::anyhow!("log.level {:?}: {e}", log.level))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would complain on standard error, and panic where that is a closed pipe.
+        .log_internal_errors(false);
     match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => lines.json().init(),

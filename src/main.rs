@@ -1,9 +1,15 @@
 //! The command line: reads configuration, builds the pipeline, starts the API.
 
+// They panic where a pipe is closed; `output` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 mod config;
+mod data_dir;
 mod logging;
+mod output;
+mod places;
 mod serve;
 
 use std::process::ExitCode;
@@ -16,8 +22,9 @@ use cli::{Cli, Command, Common};
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("invispose: {error:#}");
+            output::note(format_args!("invispose: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,5 @@
 //! The composition root: configuration in, a running pipeline behind a running API out.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,8 +13,7 @@ use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
 use invispose_pipeline::recording::{Metadata, Writer};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
-use invispose_pipeline::site::SiteConfig;
-use invispose_pipeline::sources::{self, SourceSpec, SpecKind};
+use invispose_pipeline::sources::{self, SourceSpec};
 use invispose_pipeline::stages::assembly::AssemblyConfig;
 use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::inference::NetworkModel;
@@ -25,6 +22,9 @@ use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
 use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::output;
+use crate::places::{self, Place};
 
 /// What a command asks for beside the configuration.
 #[derive(Debug, Default)]
@@ -47,19 +47,18 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     // Before anything expensive: an address that is taken should be known at once.
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
-    fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("data directory {}", config.data_dir.display()))?;
+    let mut places = places::places(config, &options.sources, options.experimental_poses)?;
+    let data = DataDir::open(&config.data_dir)?;
 
     let health = Health::default();
-    let places = places(config, &options)?;
-    let model = model(config, &places)?;
+    let model = model(config, &mut places)?;
     let first_frame = options.say_first_frame;
 
     let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
     let mut builder = PipelineBuilder::new(health.clone())
         .events(events.clone())
         .watch(config.watch.clone(), config.monitor.clone())
-        .person_ids(PersonIds::open(config.data_dir.join("person-ids"))?)
+        .person_ids(PersonIds::open(data.path("person-ids"))?)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
             ..Default::default()
@@ -72,11 +71,16 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     }
     let mut sites = Vec::new();
     for place in places {
-        let (site, setup) = open_site(config, &options, place)?;
+        let (site, setup) = open_site(config, &data, &options, place)?;
         sites.push(site);
         builder = builder.site(setup);
     }
-    let state = ApiState::new(sites, health, ApiConfig::default());
+    let limits = ApiConfig {
+        allowed_hosts: config.api.allowed_hosts.clone(),
+        allowed_origins: config.api.allowed_origins.clone(),
+        ..ApiConfig::default()
+    };
+    let state = ApiState::new(sites, health, limits);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
     runtime.block_on(async move {
@@ -95,7 +99,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
             tokio::spawn(say_first_frame(state, started));
         }
         let pipeline = builder.start()?;
-        println!("listening on http://{address}");
+        // The service goes on when nobody reads what it prints.
+        let _ = output::line(format_args!("listening on http://{address}"));
 
         signals.wait().await;
         tracing::info!("stopping");
@@ -106,90 +111,10 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     })
 }
 
-/// A site and the sources that belong to it.
-struct Place {
-    site: SiteConfig,
-    sources: Vec<SourceSpec>,
-}
-
-impl Place {
-    fn simulated(&self) -> bool {
-        self.sources.iter().any(|s| matches!(s.kind, SpecKind::Sim(_)))
-    }
-
-    fn simulated_people(&self) -> usize {
-        let people = |s: &SourceSpec| if let SpecKind::Sim(sim) = &s.kind { sim.people } else { 0 };
-        self.sources.iter().map(people).sum()
-    }
-
-    fn live(&self) -> bool {
-        self.sources.iter().all(|s| matches!(s.kind, SpecKind::Udp(_) | SpecKind::Nexmon(_)))
-    }
-}
-
-/// Sorts the sources by site. Without a configured site there is one: `demo` for the simulator, whose room is known, else `default`.
-fn places(config: &Config, options: &Options) -> anyhow::Result<Vec<Place>> {
-    let mut specs = Vec::new();
-    for section in &config.sources {
-        let mut spec: SourceSpec = section.uri.parse()?;
-        if section.site.is_some() {
-            spec.site.clone_from(&section.site);
-        }
-        specs.push(spec);
-    }
-    specs.extend(options.sources.iter().cloned());
-    if specs.is_empty() {
-        bail!(
-            "there is no source of packets: name one with --source (udp://0.0.0.0:5005, file:capture.pcap, …) or in the \
-             configuration file; `invispose demo` shows simulated people"
-        );
-    }
-
-    let mut found: BTreeMap<String, Place> = BTreeMap::new();
-    for spec in specs {
-        let id = match (&spec.site, config.sites.first()) {
-            (Some(id), _) => id.clone(),
-            (None, Some(first)) if config.sites.len() == 1 => first.id.clone(),
-            (None, Some(_)) => bail!("source {}: say which site it belongs to, with site=ID", spec.uri),
-            (None, None) if matches!(spec.kind, SpecKind::Sim(_)) => "demo".to_owned(),
-            (None, None) => "default".to_owned(),
-        };
-        if !found.contains_key(&id) {
-            let mut site = match config.sites.iter().find(|s| s.id == id) {
-                Some(site) => site.clone(),
-                None => site_of(&spec, &id)?,
-            };
-            site.experimental_poses |= options.experimental_poses;
-            found.insert(id.clone(), Place { site, sources: Vec::new() });
-        }
-        if let Some(place) = found.get_mut(&id) {
-            place.sources.push(spec);
-        }
-    }
-    Ok(found.into_values().collect())
-}
-
-/// A site that nobody described: what its source knows of it.
-fn site_of(spec: &SourceSpec, id: &str) -> anyhow::Result<SiteConfig> {
-    crate::config::check_site_id(id)?;
-    match &spec.kind {
-        SpecKind::Sim(sim) => Ok(sources::sim::site(sim, id)?),
-        _ => Ok(SiteConfig {
-            id: id.to_owned(),
-            name: String::new(),
-            // Nothing is known of the room, and nothing but presence comes out of it.
-            room_m: [0.0; 3],
-            links: Vec::new(),
-            zones: Vec::new(),
-            experimental_poses: false,
-        }),
-    }
-}
-
 /// The network, where some site may show poses.
-fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkModel>> {
+fn model(config: &Config, places: &mut [Place]) -> anyhow::Result<Option<NetworkModel>> {
     let choice: DeviceChoice = config.device.parse().map_err(|e| anyhow::anyhow!("device: {e}"))?;
-    if !places.iter().any(|p| p.simulated() || p.site.experimental_poses) {
+    if !places.iter().any(|p| p.evaluated_people.is_some() || p.site.experimental_poses) {
         tracing::info!("no site has earned poses: presence and motion only");
         return Ok(None);
     }
@@ -202,25 +127,33 @@ fn model(config: &Config, places: &[Place]) -> anyhow::Result<Option<NetworkMode
         parameters = about.parameters,
         "network loaded"
     );
-    let people = places.iter().map(Place::simulated_people).sum();
-    let earned = predictor.card().beats_mean_pose(people);
-    if !earned {
-        tracing::warn!(
-            people,
-            "the model's evaluation with so many people does not beat the mean pose: presence only, unless experimental poses are asked for"
-        );
+    for place in places {
+        let Some(people) = place.evaluated_people else { continue };
+        place.earned = predictor.card().beats_mean_pose(people);
+        if !place.earned {
+            tracing::warn!(
+                site = place.site.id,
+                people,
+                "the model's evaluation with so many people does not beat the mean pose: presence only, unless experimental poses are asked for"
+            );
+        }
     }
-    Ok(Some(NetworkModel::new(predictor, earned)))
+    Ok(Some(NetworkModel::new(predictor)))
 }
 
-fn open_site(config: &Config, options: &Options, place: Place) -> anyhow::Result<(Site, SiteSetup)> {
+fn open_site(
+    config: &Config,
+    data: &DataDir,
+    options: &Options,
+    place: Place,
+) -> anyhow::Result<(Site, SiteSetup)> {
     let id = place.site.id.clone();
-    let path = config.data_dir.join(format!("{id}.ring"));
+    let path = data.path(&format!("{id}.ring"));
     let mut ring = RingWriter::open(&path, RingConfig { slots: config.ring.slots, ..Default::default() })?;
     let (site, wake) = Site::new(place.site.clone(), ring.reader());
     ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
 
-    let baseline_file = config.data_dir.join(format!("{id}.baseline.json"));
+    let baseline_file = data.path(&format!("{id}.baseline.json"));
     // Captures of other rooms share link names with this site's live links.
     let mut baseline = if place.live() { Baseline::load(&baseline_file)? } else { None };
     for capture in &options.baselines {
@@ -240,6 +173,7 @@ fn open_site(config: &Config, options: &Options, place: Place) -> anyhow::Result
         baseline,
         // What a replay or a simulation teaches is not this site's present.
         baseline_file: place.live().then_some(baseline_file),
+        calibrated: place.earned,
         ring: Some(ring),
         ..SiteSetup::new(place.site, opened)
     };
@@ -288,7 +222,8 @@ async fn say_first_frame(state: ApiState, started: Instant) {
         // The ring may still hold frames of an earlier run.
         if answer.data.into_json().is_ok_and(|data| data["poseFrames"]["stale"] == false) {
             let after = started.elapsed().as_secs_f64();
-            println!("first pose frame reached a subscriber {after:.1} s after start");
+            let _ =
+                output::line(format_args!("first pose frame reached a subscriber {after:.1} s after start"));
             return;
         }
     }

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::Value;
 use support::{finished, output, shared};
 
@@ -81,6 +83,52 @@ fn errors_say_what_and_where() {
             assert!(message.contains(word), "{args:?}: {message}");
         }
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for format in ["recording", "intel5300", "esp32-csv", "nexmon"] {
+        for out in
+            ["nowhere/walk", "/dev/full"].into_iter().skip(usize::from(!Path::new("/dev/full").exists()))
+        {
+            let args = ["simulate", "--out", out, "--seconds", "2", "--format", format];
+            let ended = finished(&args, dir.path());
+            assert!(!ended.status.success(), "{args:?}");
+            let message = String::from_utf8(ended.stderr).unwrap();
+            assert!(message.contains(out), "{args:?}: {message}");
+        }
+    }
+}
+
+/// `invispose … | head` ends when `head` does.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    output(&["simulate", "--out", "a.dat", "--seconds", "1", "--format", "intel5300"], dir.path());
+    output(&["simulate", "--out", "a.ivr", "--seconds", "1"], dir.path());
+    for args in [
+        &["inspect", "a.dat", "--frames", "0.."][..],
+        &["inspect", "a.dat", "--json"],
+        &["inspect", "a.ivr"],
+        &["convert", "a.dat", "a.npz"],
+        &["simulate", "--out", "b.dat", "--seconds", "1", "--format", "intel5300"],
+        &["record", "--source", "file:a.dat?speed=max", "--out", "b.ivr"],
+        &["config"],
+        &["config", "--json"],
+        &["--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = support::invispose().args(args).current_dir(dir.path()).stdout(writer).output().unwrap();
+        let message = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success() && !message.contains("panicked"), "{args:?}: {message}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut wrong = support::invispose();
+    let ended = wrong.args(["inspect", "none.dat"]).current_dir(dir.path()).stderr(writer).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "an error that nobody reads is one all the same");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 mod support;
 
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -94,6 +96,14 @@ fn live_packets_are_accounted_for() {
     let dir = tempfile::tempdir().unwrap();
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = Server::start(&["run", "--source", &format!("udp://{free}")], dir.path());
+    // Nobody else writes where this one does.
+    let other =
+        ["run", "--source", "udp://127.0.0.1:0?site=b", "--data-dir", "data", "--listen", "127.0.0.1:0"];
+    let refused = finished(&other, dir.path());
+    let message = String::from_utf8(refused.stderr).unwrap();
+    let holder = format!("data directory data: in use by process {};", server.pid());
+    assert!(!refused.status.success() && message.contains(&holder), "{message}");
+
     let (status, problem) = server.get("/api/v1/pose/current");
     assert_eq!(status, 404, "{problem}");
 
@@ -125,6 +135,90 @@ fn live_packets_are_accounted_for() {
     let source = &answer["data"]["system"]["sources"][0];
     let rejected = source["rejected"].as_array().unwrap();
     assert!(rejected.iter().any(|r| r["count"].as_u64().unwrap() > 0), "{source}");
+}
+
+#[test]
+fn the_configuration_reaches_the_api() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"
+        [api]
+        allowed_hosts = ["pose.example"]
+        [[site]]
+        id = "zoo"
+        room_m = [6, 5, 2.7]
+        [[site]]
+        id = "attic"
+        room_m = [6, 5, 2.7]
+        [[source]]
+        uri = "udp://127.0.0.1:0"
+        site = "attic"
+    "#;
+    std::fs::write(dir.path().join("invispose.toml"), text).unwrap();
+    let server = Server::start(&["run"], dir.path());
+    let answer = server.graphql("{ sites { id } }");
+    assert_eq!(answer["data"]["sites"], serde_json::json!([{ "id": "zoo" }, { "id": "attic" }]));
+    let (status, health) = server.get("/api/v1/system/health");
+    assert_eq!(status, 200, "{health}");
+    assert_eq!(health["components"]["site zoo"]["detail"], "no source is configured for this site");
+    for (host, status) in [("pose.example", "200"), ("other.example", "421")] {
+        let mut stream = TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+        write!(stream, "GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    }
+    assert!(server.terminate().0.success());
+}
+
+#[test]
+fn a_service_goes_on_when_nobody_reads_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = support::invispose()
+        .args(["run", "--source", "udp://127.0.0.1:0", "--listen", &address.to_string()])
+        .current_dir(dir.path())
+        .stdout(closed.try_clone().unwrap())
+        .stderr(closed)
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let url = format!("http://{address}/api/v1/pose/current");
+        // Frames come without packets too, and say that there are none.
+        if ureq::get(url).call().is_ok_and(|answer| answer.status() == 200) {
+            break;
+        }
+        assert!(Instant::now() < end && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal(child.id(), "TERM");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_recording_tells_at_once_of_a_source_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let iq = "01".repeat(128);
+    let line = |time: &str| format!("{{{time}\"node_id\":1,\"iq_hex\":\"{iq}\",\"subcarriers\":64}}\n");
+    let lines = line("\"timestamp\":1700000000.0,") + &line("");
+    std::fs::write(dir.path().join("half.jsonl"), lines).unwrap();
+    let mut child = support::invispose()
+        .args(["record", "--source", "file:half.jsonl", "--source", "udp://127.0.0.1:0", "--out", "a.ivr"])
+        .current_dir(dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    // It comes while the other source still runs.
+    let line = said.find_map(|line| line.ok().filter(|l| l.contains("half.jsonl"))).unwrap();
+    assert!(line.contains("no times"), "{line}");
+    assert!(child.try_wait().unwrap().is_none());
+    signal(child.id(), "TERM");
+    assert!(!child.wait().unwrap().success());
+    let kept = output(&["inspect", "a.ivr", "--json"], dir.path());
+    assert_eq!(serde_json::from_str::<Value>(&kept).unwrap()["frames"], 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use invispose_pipeline::health::Part;
 
 use crate::view::source_name;
 use crate::{ApiState, system};
@@ -43,6 +44,11 @@ fn escape(label: &str) -> String {
 
 pub(crate) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&state))
+}
+
+fn fault_labels(part: &Part) -> Vec<(&'static str, &str)> {
+    let place = part.site().map(|id| ("site", id)).or(part.source().map(|uri| ("source", uri)));
+    [("component", part.component())].into_iter().chain(place).collect()
 }
 
 fn render(state: &ApiState) -> String {
@@ -103,7 +109,7 @@ fn render(state: &ApiState) -> String {
     out.metric("invispose_stage_queued", Gauge, "Items that wait for a stage.", stage(|s| s.queued as f64));
 
     let faults = state.health().faults();
-    let faults = faults.keys().map(|component| (vec![("component", *component)], 1.0)).collect();
+    let faults = faults.keys().map(|part| (fault_labels(part), 1.0)).collect();
     out.metric("invispose_fault", Gauge, "1 for each standing fault.", faults);
 
     let sites: Vec<&str> = state.sites().iter().map(|s| s.config().id.as_str()).collect();

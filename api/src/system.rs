@@ -121,12 +121,11 @@ pub fn report(state: &ApiState) -> HealthReport {
             Component::new("unhealthy", Some("no source is configured".to_owned())),
         );
     }
-    let running = sources.iter().any(|s| s.running);
     for site in state.sites() {
-        components.insert(format!("site {}", site.config().id), site_state(state, site, running));
+        components.insert(format!("site {}", site.config().id), site_state(state, site, &sources));
     }
-    for (name, fault) in state.health().faults() {
-        components.insert(name.to_owned(), Component::new("unhealthy", Some(fault)));
+    for (part, fault) in state.health().faults() {
+        components.insert(part.to_string(), Component::new("unhealthy", Some(fault)));
     }
     for stage in state.health().stages() {
         components.entry(stage.name.to_owned()).or_insert(Component::new("healthy", None));
@@ -152,11 +151,20 @@ fn source_state(source: &SourceSnapshot) -> Component {
     }
 }
 
-fn site_state(state: &ApiState, site: &Site, running: bool) -> Component {
+/// The sources of one site, and those that belong to none.
+fn sources_of<'a>(site: &Site, sources: &'a [SourceSnapshot]) -> impl Iterator<Item = &'a SourceSnapshot> {
+    let id = site.config().id.clone();
+    sources.iter().filter(move |s| s.site.as_deref().is_none_or(|of| of == id))
+}
+
+fn site_state(state: &ApiState, site: &Site, sources: &[SourceSnapshot]) -> Component {
     let stale_after = state.config().stale_after;
     match site.idle() {
         Some(idle) if idle <= stale_after => Component::new("healthy", None),
-        _ if !running => {
+        _ if sources_of(site, sources).next().is_none() => {
+            Component::new("ended", Some("no source is configured for this site".to_owned()))
+        }
+        _ if !sources_of(site, sources).any(|s| s.running) => {
             Component::new("ended", Some("no source runs; the newest frame is the last one".to_owned()))
         }
         Some(idle) => {
@@ -170,12 +178,14 @@ fn site_state(state: &ApiState, site: &Site, running: bool) -> Component {
     }
 }
 
-/// Every site has shown its first frame of this run and nothing is wrong.
+/// Every site that has a source has shown its first frame of this run and nothing is wrong.
 pub fn ready(state: &ApiState) -> Result<(), String> {
     if let Some(issue) = report(state).issues.first() {
         return Err(issue.clone());
     }
-    match state.sites().iter().find(|s| s.idle().is_none()) {
+    let sources = state.health().sources();
+    let waits = |s: &&Site| s.idle().is_none() && sources_of(s, &sources).next().is_some();
+    match state.sites().iter().find(waits) {
         Some(site) => Err(format!("site {}: no frame yet", site.config().id)),
         None => Ok(()),
     }

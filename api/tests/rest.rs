@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{EPOCH_NS, Options, STEP_NS, Server, now_ns, person};
 use invispose_api::{ApiConfig, Time};
 use invispose_pipeline::SourceKind;
+use invispose_pipeline::health::{Part, SourceStats};
 use invispose_pipeline::pose::KEYPOINT_NAMES;
 use serde_json::{Value, json};
 
@@ -264,8 +266,7 @@ async fn health_looks_at_the_pipeline() {
     );
     server.health.set_fault("inference", None);
 
-    let receiver = invispose_pipeline::health::SourceStats::new("udp://test", SourceKind::Live);
-    server.health.add_source(std::sync::Arc::new(receiver));
+    server.health.add_source(Arc::new(SourceStats::new("udp://test", SourceKind::Live)));
     let problem = server.get("/health").await.json();
     assert!(problem["detail"].as_str().unwrap().contains("source udp://test: does not run"), "{problem}");
 }
@@ -273,16 +274,40 @@ async fn health_looks_at_the_pipeline() {
 #[tokio::test]
 async fn a_replay_that_ended_is_not_ill() {
     let mut server = Server::start().await;
-    let replay = std::sync::Arc::new(invispose_pipeline::health::SourceStats::new(
-        "file:walk.dat",
-        SourceKind::Replay,
-    ));
-    server.health.add_source(replay);
+    server.health.add_source(Arc::new(SourceStats::new("file:walk.dat", SourceKind::Replay)));
     server.feeds[0].publish(vec![]);
     let health = server.get("/api/v1/system/health").await;
     assert_eq!(health.status, 200, "{}", health.text());
     assert_eq!(health.json()["components"]["source file:walk.dat"]["status"], "ended");
     assert_eq!(server.get("/readyz").await.text(), "ok\n");
+}
+
+#[tokio::test]
+async fn a_site_is_judged_by_its_own_sources() {
+    let config = ApiConfig { stale_after: Duration::from_millis(1), ..ApiConfig::default() };
+    let sites = vec!["north", "south"];
+    let mut server = Server::with(Options { sites, config, ..Options::default() }).await;
+    server.source.running.set(0);
+    let south = SourceStats::new("udp://south", SourceKind::Live).of_site("south".into());
+    south.running.set(1);
+    server.health.add_source(Arc::new(south));
+    server.health.set_fault(Part::Site("ring", "south".into()), Some("too large".into()));
+    server.feeds[0].publish(vec![]);
+    server.feeds[1].publish(vec![]);
+    let components = loop {
+        let components = server.get("/health").await.json()["components"].take();
+        if components["site north"]["status"] != "healthy" && components["site south"]["status"] != "healthy"
+        {
+            break components;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    assert_eq!(components["site north"]["status"], "ended");
+    assert_eq!(components["site south"]["status"], "unhealthy");
+    assert_eq!(components["ring of site south"]["detail"], "too large");
+    let metrics = server.get("/metrics").await;
+    let line = r#"invispose_fault{component="ring",site="south"} 1"#;
+    assert!(metrics.text().contains(line), "{}", metrics.text());
 }
 
 #[tokio::test]

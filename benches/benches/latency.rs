@@ -30,9 +30,9 @@ fn main() {
     predictor.warm_up().expect("a working CPU");
     let health = Health::default();
     let sources = vec![(spec.uri.clone(), spec.open().expect("the simulator"))];
-    let setup = SiteSetup { ring: Some(ring), ..SiteSetup::new(config, sources) };
+    let setup = SiteSetup { calibrated: true, ring: Some(ring), ..SiteSetup::new(config, sources) };
     let builder =
-        PipelineBuilder::new(health.clone()).model(Box::new(NetworkModel::new(predictor, true))).site(setup);
+        PipelineBuilder::new(health.clone()).model(Box::new(NetworkModel::new(predictor))).site(setup);
 
     let runtime = tokio::runtime::Runtime::new().expect("tokio");
     let (mut end_to_end, mut processing) = runtime.block_on(async {

@@ -1,6 +1,7 @@
 //! What the running pipeline knows of itself: counters that every stage keeps and anybody may read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -35,6 +36,8 @@ pub struct SourceStats {
     pub uri: String,
     /// Live, replay or simulated.
     pub kind: SourceKind,
+    /// The site that its packets belong to, where there is one.
+    pub site: Option<Arc<str>>,
     /// Records or datagrams seen.
     pub received: Counter,
     /// Frames that entered the pipeline.
@@ -51,11 +54,12 @@ pub struct SourceStats {
 }
 
 impl SourceStats {
-    /// A fresh account.
+    /// A fresh account of a source that belongs to no site.
     pub fn new(uri: impl Into<String>, kind: SourceKind) -> Self {
         Self {
             uri: uri.into(),
             kind,
+            site: None,
             received: Counter::default(),
             accepted: Counter::default(),
             siblings: Counter::default(),
@@ -66,6 +70,12 @@ impl SourceStats {
         }
     }
 
+    /// Says which site the packets belong to.
+    pub fn of_site(mut self, site: Arc<str>) -> Self {
+        self.site = Some(site);
+        self
+    }
+
     /// Counts a rejected record.
     pub fn reject(&self, reason: &'static str) {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
@@ -74,6 +84,54 @@ impl SourceStats {
     /// Rejected records by reason.
     pub fn rejected(&self) -> BTreeMap<&'static str, u64> {
         self.rejected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What can have a standing fault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A stage, for all sites.
+    Stage(&'static str),
+    /// A stage's work for one site.
+    Site(&'static str, Arc<str>),
+    /// A source, by its URI.
+    Source(Arc<str>),
+}
+
+impl Part {
+    /// The stage, or `source`.
+    pub fn component(&self) -> &'static str {
+        match self {
+            Self::Stage(stage) | Self::Site(stage, _) => stage,
+            Self::Source(_) => "source",
+        }
+    }
+
+    /// The site, for a stage's work for one site.
+    pub fn site(&self) -> Option<&str> {
+        if let Self::Site(_, site) = self { Some(site) } else { None }
+    }
+
+    /// The URI of a source.
+    pub fn source(&self) -> Option<&str> {
+        if let Self::Source(uri) = self { Some(uri) } else { None }
+    }
+}
+
+impl From<&'static str> for Part {
+    fn from(stage: &'static str) -> Self {
+        Self::Stage(stage)
+    }
+}
+
+/// `inference`, `ring of site lab`, `source udp://0.0.0.0:5005`.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(stage) => f.write_str(stage),
+            Self::Site(stage, site) => write!(f, "{stage} of site {site}"),
+            Self::Source(uri) => write!(f, "source {uri}"),
+        }
     }
 }
 
@@ -88,7 +146,7 @@ struct Inner {
     sources: Mutex<Vec<Arc<SourceStats>>>,
     /// Where inference runs and why, once decided.
     device: Mutex<Option<String>>,
-    faults: Mutex<BTreeMap<&'static str, String>>,
+    faults: Mutex<BTreeMap<Part, String>>,
     stages: Mutex<BTreeMap<&'static str, Arc<StageStats>>>,
 }
 
@@ -112,6 +170,8 @@ pub struct SourceSnapshot {
     pub uri: String,
     /// Live, replay or simulated.
     pub kind: SourceKind,
+    /// The site that its packets belong to, where there is one.
+    pub site: Option<Arc<str>>,
     /// Records or datagrams seen.
     pub received: u64,
     /// Frames that entered the pipeline.
@@ -131,7 +191,7 @@ pub struct SourceSnapshot {
 /// A copy of a [`StageStats`] for printing.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageSnapshot {
-    /// `assembly`, `cleanup`, `inference`, `tracking`, `ring`.
+    /// `assembly`, `cleanup`, `presence`, `inference`, `tracking`, `ring`, `recording`.
     pub name: &'static str,
     /// Items taken.
     pub taken: u64,
@@ -164,17 +224,17 @@ impl Health {
         self.inner.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Raises (`Some`) or clears (`None`) a fault of a component.
-    pub fn set_fault(&self, component: &'static str, fault: Option<String>) {
+    /// Raises (`Some`) or clears (`None`) the fault of a part, and of no other.
+    pub fn set_fault(&self, part: impl Into<Part>, fault: Option<String>) {
         let mut faults = self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner);
         match fault {
-            Some(text) => faults.insert(component, text),
-            None => faults.remove(component),
+            Some(text) => faults.insert(part.into(), text),
+            None => faults.remove(&part.into()),
         };
     }
 
-    /// Standing faults by component; empty when all is well.
-    pub fn faults(&self) -> BTreeMap<&'static str, String> {
+    /// Standing faults; empty when all is well.
+    pub fn faults(&self) -> BTreeMap<Part, String> {
         self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -186,6 +246,7 @@ impl Health {
             .map(|s| SourceSnapshot {
                 uri: s.uri.clone(),
                 kind: s.kind,
+                site: s.site.clone(),
                 received: s.received.get(),
                 accepted: s.accepted.get(),
                 rejected: s.rejected(),

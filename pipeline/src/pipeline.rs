@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::events::{Event, EventBus, EventKind, Monitor, MonitorConfig, WatchConfig};
-use crate::health::{Health, SourceStats};
+use crate::health::{Health, Part, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
 use crate::recording::Writer;
 use crate::ring::RingWriter;
@@ -52,8 +52,8 @@ pub struct SiteSetup {
     pub baseline: Option<Baseline>,
     /// Where to keep what is learned of that; `None` = nowhere. Only what is learned from live packets is kept.
     pub baseline_file: Option<PathBuf>,
-    /// An evaluation on this very site shows that the model beats the mean pose. (A simulated site counts as evaluated
-    /// by the model's own evaluation.)
+    /// An evaluation on this very site shows that the model beats the mean pose. (A simulated room counts as evaluated
+    /// by the model's own evaluation in that room.)
     pub calibrated: bool,
     /// Where its frames go; `None` = nowhere, e.g. for a recording.
     pub ring: Option<RingWriter>,
@@ -225,11 +225,10 @@ impl PipelineBuilder {
             let id: Arc<str> = setup.config.id.as_str().into();
             let kind = kind_of(&setup.sources);
             let every_window = setup.sources.iter().all(|(_, s)| s.speed() == Speed::Max);
-            let earned = kind == SourceKind::Simulated && model.as_ref().is_some_and(|m| m.beats_mean_pose());
 
             let mut inputs = Vec::new();
             for (uri, source) in setup.sources {
-                let (worker, input) = start_source(uri, source, &health, &stop)?;
+                let (worker, input) = start_source(uri, source, &id, &health, &stop)?;
                 sources.push(worker);
                 inputs.push(input);
             }
@@ -241,7 +240,8 @@ impl PipelineBuilder {
                 health.stage("assembly"),
             );
             let windows = windows.clone();
-            workers.push(Worker::spawn(format!("assembly-{id}"), "assembly", health.clone(), move || {
+            let part = Part::Site("assembly", id.clone());
+            workers.push(Worker::spawn(format!("assembly-{id}"), part, health.clone(), move || {
                 intake.run(&windows);
             })?);
 
@@ -249,11 +249,7 @@ impl PipelineBuilder {
             let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
             detectors.insert(id.clone(), SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep));
             places.insert(id.clone(), setup.config.clone());
-            policies.push(SitePolicy {
-                config: setup.config,
-                calibrated: setup.calibrated || earned,
-                every_window,
-            });
+            policies.push(SitePolicy { config: setup.config, calibrated: setup.calibrated, every_window });
             if let Some(ring) = setup.ring {
                 rings.insert(id, ring);
             }
@@ -349,24 +345,26 @@ fn watch_over(mut monitor: Monitor, events: &EventBus, ended: &Receiver<()>) {
 fn start_source(
     uri: String,
     source: Box<dyn Source>,
+    site: &Arc<str>,
     health: &Health,
     stop: &Stop,
 ) -> io::Result<(Worker, Input)> {
     let (kind, speed) = (source.kind(), source.speed());
-    let account = Arc::new(SourceStats::new(uri.clone(), kind));
+    let account = Arc::new(SourceStats::new(uri.clone(), kind).of_site(site.clone()));
     health.add_source(account.clone());
     let when_full = if kind == SourceKind::Live { WhenFull::DropOldest } else { WhenFull::Block };
     let (sender, receiver) = FrameSender::new(account.clone(), when_full, PACKETS_WAITING);
     let (stop, faults) = (stop.clone(), health.clone());
     account.running.set(1);
-    let worker = Worker::spawn(format!("source {uri}"), "source", health.clone(), move || {
+    let part = Part::Source(uri.as_str().into());
+    let worker = Worker::spawn(format!("source {uri}"), part.clone(), health.clone(), move || {
         // Also when the source panics.
         let _running = Running(account);
         match source.run(&sender, &stop) {
             Ok(()) => tracing::info!(uri, "source has ended"),
             Err(e) => {
                 tracing::error!(uri, "{e}");
-                faults.set_fault("source", Some(format!("{uri}: {e}")));
+                faults.set_fault(part, Some(e.to_string()));
             }
         }
     })?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use invispose_pipeline::evaluation::motion::baseline_of;
+use invispose_pipeline::health::Part;
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
 use invispose_pipeline::pose::Keypoint;
 use invispose_pipeline::recording::{self, Metadata};
@@ -79,9 +80,6 @@ impl PoseModel for Seer {
     fn device(&self) -> String {
         "cpu (none)".to_owned()
     }
-    fn beats_mean_pose(&self) -> bool {
-        true
-    }
     fn predict(&mut self, windows: &[PoseInput<'_>]) -> Result<Vec<Option<Vec<Observation>>>, ModelError> {
         let person = Observation {
             confidence: 0.9,
@@ -92,6 +90,11 @@ impl PoseModel for Seer {
         };
         Ok(windows.iter().map(|_| Some(vec![person.clone()])).collect())
     }
+}
+
+/// A simulated site that an evaluation speaks for.
+fn calibrated(uri: &str) -> SiteSetup {
+    SiteSetup { calibrated: true, ..SiteSetup::new(site("sim"), vec![open(uri)]) }
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn quiet_recordings_show_nobody_and_moving_ones_somebody() {
 #[test]
 fn an_empty_simulated_room_shows_nobody() {
     let uri = "sim:empty?seed=3&speed=max&seconds=120";
-    let (frames, health) = run_to_end(SiteSetup::new(site("sim"), vec![open(uri)]), Some(Box::new(Seer)));
+    let (frames, health) = run_to_end(calibrated(uri), Some(Box::new(Seer)));
     assert!(frames.len() > 2400, "{} frames", frames.len());
     let ghosts =
         frames.iter().filter(|f| !f.persons.is_empty() || f.presence.is_some_and(|p| p.present)).count();
@@ -173,7 +176,7 @@ fn an_empty_simulated_room_shows_nobody() {
 #[test]
 fn simulated_people_become_tracked_persons() {
     let uri = "sim:demo?people=1&seed=5&speed=max&seconds=12";
-    let (frames, health) = run_to_end(SiteSetup::new(site("sim"), vec![open(uri)]), Some(Box::new(Seer)));
+    let (frames, health) = run_to_end(calibrated(uri), Some(Box::new(Seer)));
     let shown: Vec<&PoseFrame> = frames.iter().filter(|f| !f.persons.is_empty()).collect();
     assert!(shown.len() > 100, "{} of {} frames show somebody", shown.len(), frames.len());
     let person = &shown[50].persons[0];
@@ -188,6 +191,49 @@ fn simulated_people_become_tracked_persons() {
     assert_eq!(ids, (1..=frames.len() as u64).collect::<Vec<_>>());
     assert_eq!(health.device().as_deref(), Some("cpu (none)"));
     check_accounts(&health);
+}
+
+#[test]
+fn poses_are_earned_by_each_site_for_itself() {
+    let uri = || vec![open("sim:demo?people=1&seed=5&speed=max&seconds=4")];
+    let (to, frames) = unbounded();
+    let evaluated = SiteSetup { calibrated: true, ..SiteSetup::new(site("evaluated"), uri()) };
+    PipelineBuilder::new(Health::default())
+        .site(evaluated)
+        .site(SiteSetup::new(site("other"), uri()))
+        .model(Box::new(Seer))
+        .frames_to(to)
+        .start()
+        .unwrap()
+        .join();
+    let frames: Vec<PoseFrame> = frames.iter().collect();
+    let of = |id: &'static str| frames.iter().filter(move |f| &*f.site == id);
+    assert!(of("evaluated").any(|f| f.provenance.calibrated && !f.persons.is_empty()));
+    assert!(of("other").any(|f| f.presence.is_some_and(|p| p.present)));
+    assert!(of("other").all(|f| f.persons.is_empty() && f.provenance.model.is_none()));
+}
+
+#[test]
+fn one_site_does_not_clear_the_fault_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = |id: &str, slot_bytes, seconds| {
+        let config = RingConfig { slots: 16, slot_bytes };
+        let ring = RingWriter::open(dir.path().join(format!("{id}.ring")), config).unwrap();
+        let source = open(&format!("sim:empty?speed=max&seconds={seconds}"));
+        SiteSetup { ring: Some(ring), ..SiteSetup::new(site(id), vec![source]) }
+    };
+    // No frame of this name fits into so small a slot.
+    let long = "a".repeat(64);
+    let health = Health::default();
+    PipelineBuilder::new(health.clone())
+        .site(setup(&long, 128, 1))
+        .site(setup("well", 8192, 5))
+        .start()
+        .unwrap()
+        .join();
+    let faults = health.faults();
+    let parts: Vec<&Part> = faults.keys().collect();
+    assert_eq!(parts, [&Part::Site("ring", long.as_str().into())], "{faults:?}");
 }
 
 /// Sends what the test says, when the test says so.
@@ -267,7 +313,8 @@ fn a_source_that_dies_leaves_the_rest_running() {
     let silent = wait_for(&frames, |f| f.presence.is_none() && f.time_ns > START + 5_000_000_000);
     assert!(silent.persons.is_empty());
     let faults = health.faults();
-    assert!(faults["source"].contains("the cable was pulled"), "{faults:?}");
+    let fault = faults.iter().find(|(part, _)| matches!(part, Part::Source(_))).unwrap().1;
+    assert!(fault.contains("the cable was pulled"), "{faults:?}");
     let newest = silent.time_ns;
     for k in 0..100 {
         second.send(frame("b", (newest - START) / 10_000_000 + 100 + k)).unwrap();
@@ -368,10 +415,8 @@ fn rings_and_recordings_hold_what_came_out_and_ids_go_on() {
         };
         let health = Health::default();
         let (to, frames) = unbounded();
-        let setup = SiteSetup {
-            ring: Some(ring),
-            ..SiteSetup::new(site("sim"), vec![open("sim:demo?people=1&seed=5&speed=max&seconds=5")])
-        };
+        let setup =
+            SiteSetup { ring: Some(ring), ..calibrated("sim:demo?people=1&seed=5&speed=max&seconds=5") };
         let ids = PersonIds::open(&ids_path).unwrap();
         let builder = PipelineBuilder::new(health.clone()).site(setup).person_ids(ids).record(record);
         builder.model(Box::new(Seer)).frames_to(to).start().unwrap().join();

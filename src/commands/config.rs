@@ -1,10 +1,13 @@
 //! `invispose config`: the configuration and where each value comes from.
 
+use std::fmt::Write as _;
+
 use anyhow::Context;
 use serde_json::json;
 
 use crate::cli::ConfigArgs;
-use crate::config::{Loaded, leaves};
+use crate::config::{Loaded, TABLES, leaves};
+use crate::output;
 
 /// Prints every setting with its origin.
 pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
@@ -18,21 +21,23 @@ pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
                 (key, entry)
             })
             .collect();
-        let lists = json!({ "site": loaded.config.sites, "source": loaded.config.sources });
-        println!("{}", json!({ "settings": settings, "lists": lists }));
-        return Ok(());
+        let lists: serde_json::Map<_, _> =
+            TABLES.iter().map(|&key| (key.to_owned(), json!(table.get(key)))).collect();
+        return output::line(json!({ "settings": settings, "lists": lists }));
     }
+    let mut text = String::new();
     for (key, value) in leaves(&table) {
-        println!("{:<32}  # {}", format!("{key} = {value}"), origin(&key));
+        writeln!(text, "{:<32}  # {}", format!("{key} = {value}"), origin(&key))?;
     }
-    for (key, list) in [("site", table.get("site")), ("source", table.get("source"))] {
+    for (key, list) in TABLES.map(|key| (key, table.get(key))) {
         if let Some(list) = list.and_then(toml::Value::as_array)
             && !list.is_empty()
         {
             let mut lists = toml::Table::new();
             lists.insert(key.to_owned(), toml::Value::Array(list.clone()));
-            println!("\n# {}\n{}", origin(key), toml::to_string(&lists).context("configuration")?);
+            let lists = toml::to_string(&lists).context("configuration")?;
+            writeln!(text, "\n# {}\n{lists}", origin(key))?;
         }
     }
-    Ok(())
+    output::write(|out| out.write_all(text.as_bytes()))
 }

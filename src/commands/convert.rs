@@ -1,5 +1,7 @@
 //! `invispose convert`: a capture or recording as something else.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 use invispose_pipeline::capture::convert::{self, Target};
 use invispose_pipeline::capture::{self, Item};
@@ -9,6 +11,7 @@ use invispose_pipeline::{CsiFrame, SourceKind};
 
 use crate::cli::{Convert, ConvertFormat};
 use crate::commands::inspect;
+use crate::output;
 
 /// Writes `args.to`; an existing file is replaced only when all went well.
 pub fn run(args: &Convert) -> anyhow::Result<()> {
@@ -35,11 +38,10 @@ pub fn run(args: &Convert) -> anyhow::Result<()> {
         bar.finish_and_clear();
         done
     };
-    println!("{frames} frames to {}", args.to.display());
-    for (reason, count) in rejected {
-        println!("{count} records rejected: {reason}");
-    }
-    Ok(())
+    output::write(|out| {
+        writeln!(out, "{frames} frames to {}", args.to.display())?;
+        rejected.iter().try_for_each(|(reason, count)| writeln!(out, "{count} records rejected: {reason}"))
+    })
 }
 
 type Done = (u64, std::collections::BTreeMap<&'static str, u64>);
@@ -68,9 +70,9 @@ fn recording(
 ) -> anyhow::Result<Done> {
     let folder = args.to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let name = args.to.file_name().context("no file name")?.to_string_lossy().into_owned();
-    let partial = folder.join(format!(".{name}.partial"));
-    std::fs::remove_file(&partial).ok();
-    let mut writer = Writer::create(&partial, metadata)?;
+    let partial = Partial(folder.join(format!(".{name}.partial")));
+    std::fs::remove_file(&partial.0).ok();
+    let mut writer = Writer::create(&partial.0, metadata)?;
     let mut line = TimeLine::new(metadata.created_ns, None);
     let mut done: Done = Default::default();
     for (n, item) in (1u64..).zip(records) {
@@ -87,8 +89,17 @@ fn recording(
         }
     }
     writer.close()?;
-    std::fs::rename(&partial, &args.to).with_context(|| args.to.display().to_string())?;
+    std::fs::rename(&partial.0, &args.to).with_context(|| args.to.display().to_string())?;
     Ok(done)
+}
+
+/// A file in the making; it is removed unless it was renamed.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
 }
 
 /// A decoder leaves the pipeline's time open; a recording keeps the capture's own, as a replay would place it.

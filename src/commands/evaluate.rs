@@ -1,5 +1,6 @@
 //! `invispose evaluate`: accuracy against ground truth, simulated or recorded.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -10,6 +11,7 @@ use invispose_pipeline::evaluation::motion;
 use serde_json::json;
 
 use crate::cli::Evaluate;
+use crate::output;
 
 const SUITES: &str = "seen-room, unseen-room, empty-room (simulated) or motion-espectre (needs --data DIR)";
 
@@ -38,37 +40,40 @@ fn pose(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        output::line(serde_json::to_string(&report)?)
     } else {
-        print_pose(&report);
+        output::write(|out| print_pose(out, &report))
+    }
+}
+
+fn print_pose(out: &mut dyn Write, report: &evaluate::Report) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:?}, model {}, {} windows in {:.2} h",
+        report.suite, report.model, report.frames, report.hours
+    )?;
+    writeln!(out, "people that are not there: {:.2} an hour", report.false_persons_per_hour)?;
+    writeln!(out, "expected calibration error of presence: {:.3}", report.presence_calibration_error)?;
+    if report.persons.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:<20} {:>7} {:>7} {:>10} | {:>9} {:>10} | {:>6} {:>7} {:>5}",
+        "millimetres", "mpjpe", "root", "root-rel.", "mean pos.", "mean pose", "pck20", "yaw deg", "ap"
+    )?;
+    for (count, by) in &report.persons {
+        print_scores(out, &format!("{count} in the room"), &by.scores)?;
+        for (activity, scores) in &by.activities {
+            print_scores(out, &format!("  {activity}"), scores)?;
+        }
     }
     Ok(())
 }
 
-fn print_pose(report: &evaluate::Report) {
-    println!(
-        "{:?}, model {}, {} windows in {:.2} h",
-        report.suite, report.model, report.frames, report.hours
-    );
-    println!("people that are not there: {:.2} an hour", report.false_persons_per_hour);
-    println!("expected calibration error of presence: {:.3}", report.presence_calibration_error);
-    if report.persons.is_empty() {
-        return;
-    }
-    println!(
-        "{:<20} {:>7} {:>7} {:>10} | {:>9} {:>10} | {:>6} {:>7} {:>5}",
-        "millimetres", "mpjpe", "root", "root-rel.", "mean pos.", "mean pose", "pck20", "yaw deg", "ap"
-    );
-    for (count, by) in &report.persons {
-        print_scores(&format!("{count} in the room"), &by.scores);
-        for (activity, scores) in &by.activities {
-            print_scores(&format!("  {activity}"), scores);
-        }
-    }
-}
-
-fn print_scores(name: &str, s: &evaluate::Scores) {
-    println!(
+fn print_scores(out: &mut dyn Write, name: &str, s: &evaluate::Scores) -> io::Result<()> {
+    writeln!(
+        out,
         "{name:<20} {:>7.0} {:>7.0} {:>10.0} | {:>9.0} {:>10.0} | {:>6.3} {:>7.0} {:>5.2}",
         s.mpjpe_mm,
         s.root_mm,
@@ -78,7 +83,7 @@ fn print_scores(name: &str, s: &evaluate::Scores) {
         s.pck20,
         s.yaw_deg,
         s.ap
-    );
+    )
 }
 
 fn motion_espectre(folder: &Path, json: bool) -> anyhow::Result<()> {
@@ -104,9 +109,8 @@ fn motion_espectre(folder: &Path, json: bool) -> anyhow::Result<()> {
             "with_quiet_recording_of_the_chip_by_window": report.known_left_out.by_window,
             "per_recording": per_recording,
         });
-        println!("{object}");
+        output::line(object)
     } else {
-        print!("{report}");
+        output::write(|out| write!(out, "{report}"))
     }
-    Ok(())
 }

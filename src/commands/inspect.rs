@@ -9,6 +9,7 @@ use invispose_pipeline::codec::Frame;
 use invispose_pipeline::recording::{Reader, is_recording};
 
 use crate::cli::Inspect;
+use crate::output;
 
 /// Prints the summary as text or as one JSON object.
 pub fn run(args: &Inspect) -> anyhow::Result<()> {
@@ -23,27 +24,24 @@ pub fn run(args: &Inspect) -> anyhow::Result<()> {
         bar.finish_and_clear();
         summary
     };
-    if args.json {
-        serde_json::to_writer(std::io::stdout().lock(), &summary).context("standard output")?;
-        println!();
-    } else {
-        print!("{summary}");
-        if let Some(frames) = &summary.csi {
-            let first = args.frames.as_ref().map_or(0, |r| r.start);
-            for (i, frame) in frames.iter().enumerate() {
-                for (tx, pairs) in frame.iter().enumerate() {
-                    for (rx, values) in pairs.iter().enumerate() {
-                        print!("frame {} tx {tx} rx {rx}:", first + i as u64);
-                        for [re, im] in values {
-                            print!(" {re}{im:+}i");
-                        }
-                        println!();
-                    }
+    output::write(|out| {
+        if args.json {
+            serde_json::to_writer(&mut *out, &summary)?;
+            return writeln!(out);
+        }
+        write!(out, "{summary}")?;
+        let first = args.frames.as_ref().map_or(0, |r| r.start);
+        for (n, frame) in (first..).zip(summary.csi.iter().flatten()) {
+            for (tx, pairs) in frame.iter().enumerate() {
+                for (rx, values) in pairs.iter().enumerate() {
+                    write!(out, "frame {n} tx {tx} rx {rx}:")?;
+                    values.iter().try_for_each(|[re, im]| write!(out, " {re}{im:+}i"))?;
+                    writeln!(out)?;
                 }
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The packets of a recording; its pose frames are left out.

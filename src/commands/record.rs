@@ -13,6 +13,7 @@ use invispose_pipeline::recording::{Metadata, Reader, Writer};
 use invispose_pipeline::sources::{FrameSender, SourceSpec, Stop, WhenFull, wall_ns};
 
 use crate::cli::Record;
+use crate::output;
 
 /// How long frames wait for each other before a block is forced to the disk.
 const LOOK: Duration = Duration::from_millis(100);
@@ -56,7 +57,15 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
         let (stop, merged) = (stop.clone(), merged.clone());
         let uri = uri.clone();
         accounts.push(account);
-        threads.push(std::thread::spawn(move || source.run(&sender, &stop).with_context(|| uri)));
+        threads.push(std::thread::spawn(move || {
+            let ended = source.run(&sender, &stop);
+            match &ended {
+                Ok(()) => tracing::info!(uri, "source has ended"),
+                // Others may go on for days.
+                Err(e) => tracing::error!(uri, "source has failed: {e}"),
+            }
+            ended.with_context(|| uri)
+        }));
         threads.push(std::thread::spawn(move || {
             for packet in receiver {
                 if merged.send(packet).is_err() {
@@ -94,22 +103,23 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
     drop(stop_handle);
     let written = writer.close()?;
     bar.finish_and_clear();
-    for account in &accounts {
-        println!(
-            "{}: {} received, {} written, {} dropped, rejected {:?}",
-            account.uri,
-            account.received.get(),
-            account.accepted.get(),
-            account.dropped.get(),
-            account.rejected()
-        );
-    }
-    println!("{written} frames in {}", args.out.display());
+    let printed = output::write(|out| {
+        for account in &accounts {
+            let (received, accepted) = (account.received.get(), account.accepted.get());
+            let (dropped, rejected) = (account.dropped.get(), account.rejected());
+            writeln!(
+                out,
+                "{}: {received} received, {accepted} written, {dropped} dropped, rejected {rejected:?}",
+                account.uri
+            )?;
+        }
+        writeln!(out, "{written} frames in {}", args.out.display())
+    });
     for thread in threads {
         match thread.join() {
             Ok(result) => result?,
             Err(_) => anyhow::bail!("a source's thread panicked"),
         }
     }
-    Ok(())
+    printed
 }

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Context;
 use invispose_pipeline::PoseFrame;
 use invispose_pipeline::ring::{ReadError, RingReader};
 
 use crate::cli::Ring;
+use crate::output;
 
 /// A look every 2 ms costs nothing and is far below the time between frames.
 const POLL: Duration = Duration::from_millis(2);
@@ -15,43 +15,34 @@ const POLL: Duration = Duration::from_millis(2);
 /// Prints the newest frames, then those that come, until the reader of the output or ctrl-c ends it.
 pub fn run(args: &Ring) -> anyhow::Result<()> {
     let ring = RingReader::open(&args.file)?;
-    let mut out = std::io::stdout().lock();
     let mut next = (ring.head() + 1).saturating_sub(args.last).max(1);
     loop {
         match ring.read(next) {
             Ok(frame) => {
-                let written =
-                    if args.json { json_line(&mut out, &frame) } else { text_line(&mut out, &frame) };
-                match written {
-                    Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                    other => other.context("standard output")?,
-                }
+                output::write(|out| if args.json { json_line(out, &frame) } else { text_line(out, &frame) })?;
                 next += 1;
             }
             Err(ReadError::Lapped { oldest }) => {
                 let oldest = oldest.max(next + 1);
-                eprintln!("lapped: frames {next} to {} are gone", oldest - 1);
+                output::note(format_args!("lapped: frames {next} to {} are gone", oldest - 1));
                 next = oldest;
             }
-            Err(ReadError::NotYet) if args.follow => {
-                out.flush().ok();
-                std::thread::sleep(POLL);
-            }
+            Err(ReadError::NotYet) if args.follow => std::thread::sleep(POLL),
             Err(ReadError::NotYet) => return Ok(()),
             Err(e) => {
-                eprintln!("frame {next}: {e}");
+                output::note(format_args!("frame {next}: {e}"));
                 next += 1;
             }
         }
     }
 }
 
-fn json_line(out: &mut impl Write, frame: &PoseFrame) -> std::io::Result<()> {
+fn json_line(out: &mut dyn Write, frame: &PoseFrame) -> std::io::Result<()> {
     serde_json::to_writer(&mut *out, frame)?;
     out.write_all(b"\n")
 }
 
-fn text_line(out: &mut impl Write, frame: &PoseFrame) -> std::io::Result<()> {
+fn text_line(out: &mut dyn Write, frame: &PoseFrame) -> std::io::Result<()> {
     let presence = match frame.presence {
         None => "no baseline or no data".to_owned(),
         Some(p) => {

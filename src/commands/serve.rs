@@ -7,6 +7,7 @@ use invispose_pipeline::sources::{self, ReplayOptions, SourceSpec, SpecKind};
 use crate::cli::{Common, Demo, Replay, Serve};
 use crate::commands::file_source;
 use crate::config::Config;
+use crate::places;
 use crate::serve::{self, Options};
 
 /// Simulated people. They are named as what they are in every frame.
@@ -28,6 +29,17 @@ pub fn demo(args: &Demo, config: &Config) -> anyhow::Result<()> {
     config.sources.clear();
     config.sites = vec![site];
     let mut options = options(&args.common)?;
+    // Real sources stay apart from what is simulated.
+    for other in &options.sources {
+        let id = other.site.as_deref().unwrap_or(places::default_site(other));
+        if !config.sites.iter().any(|s| s.id == id) {
+            config.sites.push(places::site_of(other, id)?);
+        }
+    }
+    for other in &mut options.sources {
+        let id = other.site.take().unwrap_or_else(|| places::default_site(other).to_owned());
+        other.site = Some(id);
+    }
     options.sources.insert(0, spec);
     options.say_first_frame = true;
     serve::run(&config, options)

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use invispose_models::sim::{SceneConfig, Simulator, Subcarriers};
 use invispose_pipeline::capture::{esp32_csv, intel5300, nexmon};
-use invispose_pipeline::recording::{Metadata, Writer};
+use invispose_pipeline::recording::{Metadata, RecordingError, Writer};
 use invispose_pipeline::sources::wall_ns;
 use invispose_pipeline::{CsiFrame, LinkId, SourceKind};
 
 use crate::cli::{Simulate, SimulateFormat};
+use crate::output;
 
 /// Simulated at once.
 const CHUNK_S: f64 = 0.5;
@@ -28,6 +29,9 @@ trait Sink {
 pub fn run(args: &Simulate) -> anyhow::Result<()> {
     if !(args.seconds.is_finite() && args.seconds > 0.0) {
         bail!("--seconds {}: must be positive", args.seconds);
+    }
+    if args.truth.as_ref() == Some(&args.out) {
+        bail!("--truth {}: is the file of --out", args.out.display());
     }
     let mut scene = SceneConfig::demo();
     scene.people.count = args.people.into();
@@ -49,7 +53,11 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
         simulator.links().iter().map(|l| (link_name(args.format, &l.name), l.layout)).collect();
     let index: Arc<[i16]> = simulator.subcarrier_indices().into();
     let start_ns = wall_ns();
-    let mut sink = open(args, start_ns)?;
+    // A recording's own errors name the file already.
+    let named = |e: anyhow::Error| {
+        if e.is::<RecordingError>() { e } else { e.context(args.out.display().to_string()) }
+    };
+    let mut sink = open(args, start_ns).map_err(named)?;
     let mut truth = match &args.truth {
         Some(path) => {
             Some((path, BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)))
@@ -82,19 +90,18 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
                 subcarrier_index: Some(index.clone()),
                 ..CsiFrame::new(link.clone(), *layout, packet.csi)
             };
-            sink.push(&frame)?;
+            sink.push(&frame).map_err(named)?;
             frames += 1;
         }
         bar.inc(1);
         from_s = to_s;
     }
-    sink.close()?;
+    sink.close().map_err(named)?;
     if let Some((path, mut out)) = truth {
         out.flush().with_context(|| path.display().to_string())?;
     }
     bar.finish_and_clear();
-    println!("{frames} simulated frames in {}", args.out.display());
-    Ok(())
+    output::line(format_args!("{frames} simulated frames in {}", args.out.display()))
 }
 
 /// What the device calls the link: a locally administered address where it names the transmitter by address.
@@ -132,7 +139,7 @@ fn open(args: &Simulate, start_ns: i64) -> anyhow::Result<Box<dyn Sink>> {
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    Ok(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?))
+    Ok(BufWriter::new(File::create(path)?))
 }
 
 struct Recording(Writer);

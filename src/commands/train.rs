@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use invispose_models::train::{self, Progress, TrainConfig};
 
 use crate::cli::Train;
+use crate::output;
 
 /// Trains, or goes on with, what the configuration file describes.
 pub fn run(args: &Train) -> anyhow::Result<()> {
@@ -41,13 +42,8 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
         true
     })?;
     bar.finish_and_clear();
-    println!(
-        "{} {} in {}",
-        trained.card.name,
-        trained.card.version,
-        args.out.join("weights.safetensors").display()
-    );
-    Ok(())
+    let weights = args.out.join("weights.safetensors");
+    output::line(format_args!("{} {} in {}", trained.card.name, trained.card.version, weights.display()))
 }
 
 /// The commit that this training runs from, for the model card.

@@ -169,7 +169,7 @@ impl From<SourceSnapshot> for SourceAccount {
 /// One stage's account.
 #[derive(SimpleObject)]
 pub(crate) struct Stage {
-    /// `assembly`, `cleanup`, `inference`, `tracking`, `ring`.
+    /// `assembly`, `cleanup`, `presence`, `inference`, `tracking`, `ring`, `recording`.
     name: &'static str,
     /// Items taken.
     taken: Count,

@@ -251,6 +251,37 @@ mod tests {
         assert_eq!(recording.kind, SpecKind::Recording("/x/y".into(), ReplayOptions::default()));
     }
 
+    /// What the document says of each option, and nothing but that, is taken.
+    #[test]
+    fn the_document_lists_every_option() {
+        let document = include_str!("../../../docs/configuration.md");
+        let (_, table) = document.split_once("| option | of | meaning |").unwrap();
+        let mut rows: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let option = cells[1].split('=').next().unwrap().trim_start_matches('`');
+            rows.insert(option, cells[2].split(", ").map(|kind| kind.trim_matches('`')).collect());
+        }
+        for (kind, uri) in [
+            ("sim:demo", "sim:demo"),
+            ("sim:empty", "sim:empty"),
+            ("udp", "udp://127.0.0.1:1"),
+            ("nexmon", "nexmon://127.0.0.1:1"),
+            ("file", "file:x"),
+            ("recording", "recording:x"),
+        ] {
+            let refused = format!("{uri}?nonsense=1").parse::<SourceSpec>().unwrap_err().problem;
+            let (_, known) = refused.split_once("known here: ").unwrap();
+            let mut known: Vec<&str> = known.split(", ").collect();
+            known.sort_unstable();
+            let scheme = kind.split(':').next().unwrap();
+            let of = |kinds: &[&str]| kinds.iter().any(|k| *k == "all" || *k == kind || *k == scheme);
+            let listed: Vec<&str> =
+                rows.iter().filter(|(_, kinds)| of(kinds)).map(|(option, _)| *option).collect();
+            assert_eq!(known, listed, "{kind}");
+        }
+    }
+
     #[test]
     fn errors_name_the_bad_part() {
         for (uri, part) in [

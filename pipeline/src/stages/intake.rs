@@ -55,6 +55,10 @@ impl Intake {
 
     /// Runs until all inputs have ended or nobody takes windows.
     pub fn run(mut self, output: &Sender<CsiWindow>) {
+        if self.inputs.is_empty() {
+            // A site without a source has no frame to end with.
+            return;
+        }
         let mut open = true;
         let stats = self.stats.clone();
         let mut give = |window: CsiWindow| {

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::persons::Finished;
 use super::worker::take;
 use crate::csi::CsiFrame;
-use crate::health::Health;
+use crate::health::{Health, Part};
 use crate::pose::PoseFrame;
 use crate::recording::Writer;
 use crate::ring::RingWriter;
@@ -53,12 +53,16 @@ impl Output {
         match self.rings.get_mut(&frame.site) {
             Some(ring) => {
                 frame.frame_id = ring.next_frame_id();
-                if let Err(e) = ring.publish(&frame) {
-                    tracing::error!(site = &*frame.site, "frame not published: {e}");
-                    self.health.set_fault("ring", Some(e.to_string()));
+                let published = ring.publish(&frame);
+                let fault = published.err().map(|e| e.to_string());
+                let failed = fault.is_some();
+                if let Some(fault) = &fault {
+                    tracing::error!(site = &*frame.site, "frame not published: {fault}");
+                }
+                self.health.set_fault(Part::Site("ring", frame.site.clone()), fault);
+                if failed {
                     return false;
                 }
-                self.health.set_fault("ring", None);
             }
             None => {
                 let number = self.numbers.entry(frame.site.clone()).or_default();
@@ -119,10 +123,10 @@ impl Recorder {
                 Err(RecvTimeoutError::Timeout) => self.writer.flush_if_due(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            match written {
-                Ok(()) => stats.given.set(self.writer.acknowledged()),
-                Err(e) => self.health.set_fault("recording", Some(e.to_string())),
+            if written.is_ok() {
+                stats.given.set(self.writer.acknowledged());
             }
+            self.health.set_fault("recording", written.err().map(|e| e.to_string()));
         }
         match self.writer.close() {
             Ok(acknowledged) => stats.given.set(acknowledged),

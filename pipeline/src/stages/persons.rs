@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::inference::Detections;
 use crate::events::{Event, EventBus, SiteWatch, WatchConfig};
-use crate::health::Health;
+use crate::health::{Health, Part};
 use crate::pose::{Person, PoseFrame, Provenance};
 use crate::site::SiteConfig;
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
@@ -70,17 +70,13 @@ impl Persons {
                 }
                 let somebody = window.presence.map(|p| p.present);
                 let (time, seen) = (about.grid.end_ns, observations.as_deref());
-                match tracker.update(time, somebody, seen, &mut self.ids) {
-                    Ok(mut persons) => {
-                        self.health.set_fault("tracking", None);
-                        zones(&mut persons, config);
-                        persons
-                    }
-                    Err(e) => {
-                        self.health.set_fault("tracking", Some(e.to_string()));
-                        Vec::new()
-                    }
-                }
+                let (mut persons, fault) = match tracker.update(time, somebody, seen, &mut self.ids) {
+                    Ok(persons) => (persons, None),
+                    Err(e) => (Vec::new(), Some(e.to_string())),
+                };
+                self.health.set_fault(Part::Site("tracking", about.site.clone()), fault);
+                zones(&mut persons, config);
+                persons
             }
         };
         let frame = PoseFrame {

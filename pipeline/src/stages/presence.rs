@@ -14,7 +14,7 @@ use invispose_models::input::{Reference, ReferenceBuilder};
 use super::baseline::{Baseline, LinkBaseline};
 use super::cleanup::{CleanLink, CleanWindow};
 use crate::csi::LinkId;
-use crate::health::Health;
+use crate::health::{Health, Part};
 use crate::pose::Presence;
 
 /// The rules of presence.
@@ -375,7 +375,7 @@ impl SitePresence {
         Self { detector: PresenceDetector::new(config, baseline), file }
     }
 
-    /// Takes in one window of one of `sites`. A baseline that cannot be kept raises a fault of `presence`.
+    /// Takes in one window of one of `sites`. A baseline that cannot be kept raises a fault of the site's presence.
     pub fn run(sites: &mut HashMap<Arc<str>, Self>, clean: CleanWindow, health: &Health) -> ObservedWindow {
         let Some(site) = sites.get_mut(&clean.window.site) else {
             let references = vec![None; clean.links.len()];
@@ -388,7 +388,8 @@ impl SitePresence {
         {
             let baseline = site.detector.baseline();
             let kept = if baseline.links.is_empty() { Ok(()) } else { baseline.save(file) };
-            health.set_fault("presence", kept.err().map(|e| e.to_string()));
+            let part = Part::Site("presence", observed.clean.window.site.clone());
+            health.set_fault(part, kept.err().map(|e| e.to_string()));
         }
         observed
     }

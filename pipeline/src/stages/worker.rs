@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::health::{Health, StageStats};
+use crate::health::{Health, Part, StageStats};
 
 /// A named thread of the pipeline.
 #[derive(Debug)]
@@ -18,15 +18,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread. One that panics raises a fault of `component` and ends; what it held is dropped, so that its
+    /// Starts a thread. One that panics raises a fault of `part` and ends; what it held is dropped, so that its
     /// neighbours end too.
     pub fn spawn(
         name: impl Into<String>,
-        component: &'static str,
+        part: impl Into<Part>,
         health: Health,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
-        let name = name.into();
+        let (name, part) = (name.into(), part.into());
         let thread_name = name.clone();
         let handle = thread::Builder::new().name(name.clone()).spawn(move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
@@ -36,7 +36,7 @@ impl Worker {
                     .or_else(|| panic.downcast_ref::<String>().cloned())
                     .unwrap_or_default();
                 tracing::error!(thread = thread_name, what, "a stage of the pipeline has died");
-                health.set_fault(component, Some(format!("{thread_name} has died: {what}")));
+                health.set_fault(part, Some(format!("{thread_name} has died: {what}")));
             }
         })?;
         Ok(Self { name, handle })

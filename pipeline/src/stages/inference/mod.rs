@@ -38,9 +38,6 @@ pub trait PoseModel: Send {
     /// Where it computes, e.g. `cpu (flex)`.
     fn device(&self) -> String;
 
-    /// Its evaluation shows that it beats the mean pose in the simulated room, with people and motions that it was not trained on.
-    fn beats_mean_pose(&self) -> bool;
-
     /// The people in each window, as many answers as windows; `None` for a window that it cannot look at, because no
     /// link has both a place in the site's configuration and a known quiet room.
     fn predict(&mut self, windows: &[PoseInput<'_>]) -> Result<Vec<Option<Vec<Observation>>>, ModelError>;

@@ -13,13 +13,12 @@ use crate::tracking::Observation;
 pub struct NetworkModel {
     predictor: Predictor,
     name: Arc<str>,
-    beats_mean_pose: bool,
 }
 
 impl NetworkModel {
-    /// Serves with `predictor`. `beats_mean_pose`: its evaluation on the simulated room, with people and motions that it was not trained on, shows so.
-    pub fn new(predictor: Predictor, beats_mean_pose: bool) -> Self {
-        Self { name: predictor.model().into(), predictor, beats_mean_pose }
+    /// Serves with `predictor`.
+    pub fn new(predictor: Predictor) -> Self {
+        Self { name: predictor.model().into(), predictor }
     }
 }
 
@@ -30,10 +29,6 @@ impl PoseModel for NetworkModel {
 
     fn device(&self) -> String {
         self.predictor.describe().device
-    }
-
-    fn beats_mean_pose(&self) -> bool {
-        self.beats_mean_pose
     }
 
     fn predict(&mut self, windows: &[PoseInput<'_>]) -> Result<Vec<Option<Vec<Observation>>>, ModelError> {
