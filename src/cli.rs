@@ -232,8 +232,8 @@ pub struct ConfigArgs {
 #[derive(Debug, Args)]
 pub struct Train {
     /// What to train, and on what
-    #[arg(default_value = "models/configs/first.toml")]
-    pub config: PathBuf,
+    #[arg(value_name = "CONFIG", default_value = "models/configs/first.toml")]
+    pub recipe: PathBuf,
     /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
     #[arg(long, value_name = "DIR", default_value = "invispose-training")]
     pub out: PathBuf,

@@ -10,6 +10,7 @@ use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
 use invispose_pipeline::evaluation::motion::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
+use invispose_pipeline::health::Part;
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
 use invispose_pipeline::recording::{Metadata, Writer};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
@@ -105,9 +106,14 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         signals.wait().await;
         tracing::info!("stopping");
         close.send(()).ok();
+        let health = pipeline.health().clone();
         stop(pipeline).await?;
         events.close();
-        api.await.context("API")?.context("API")
+        api.await.context("API")?.context("API")?;
+        match health.faults().remove(&Part::Stage("recording")) {
+            Some(fault) => bail!("the recording is not whole: {fault}"),
+            None => Ok(()),
+        }
     })
 }
 

@@ -48,6 +48,10 @@ fn a_capture_survives_conversion() {
     output(&["convert", "a.ivr", "b.npz"], dir.path());
     output(&["convert", "a.dat", "a.parquet"], dir.path());
     assert_eq!(std::fs::read(dir.path().join("a.parquet")).unwrap()[..4], *b"PAR1");
+    let mode = |file| std::fs::metadata(dir.path().join(file)).unwrap().permissions();
+    assert_eq!((mode("a.npz"), mode("a.parquet")), (mode("a.dat"), mode("a.dat")));
+    // A device that is named by mistake is not replaced by a file.
+    assert!(!finished(&["convert", "a.dat", ".", "--format", "npz"], dir.path()).status.success());
     for file in ["a.ivr", "a.npz", "b.npz"] {
         let after = inspect(file, dir.path());
         assert_eq!(after["frames"], before["frames"], "{file}");
@@ -60,10 +64,25 @@ fn a_capture_survives_conversion() {
 fn errors_say_what_and_where() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("notes.txt"), "not a capture").unwrap();
+    std::fs::write(dir.path().join("wrong.toml"), "nonsense = 1").unwrap();
     std::fs::write(dir.path().join("invispose.toml"), "listen = '127.0.0.1:0'\nlisten_on = 1\n").unwrap();
     for (args, words) in [
         (&["inspect", "notes.txt", "--config", "/dev/null"][..], &["notes.txt", "intel5300"][..]),
-        (&["inspect", "none.dat", "--config", "/dev/null"], &["none.dat"]),
+        (&["inspect", "none.dat", "--config", "/dev/null"], &["none.dat", "No such file"]),
+        (&["convert", "notes.txt", "none/a.ivr", "--config", "/dev/null"], &["notes.txt"]),
+        (
+            &["run", "--config", "/dev/null", "--listen", "127.0.0.1:0", "--source", "file:none.dat"],
+            &["none.dat: No such file"],
+        ),
+        (
+            &["record", "--config", "/dev/null", "--source", "file:none.dat", "--out", "a.ivr"],
+            &["No such file"],
+        ),
+        (&["train", "wrong.toml", "--config", "/dev/null"], &["wrong.toml", "nonsense", "optimiser"]),
+        (
+            &["evaluate", "--config", "/dev/null", "--suite", "seen-room", "--weights", "notes.txt"],
+            &["notes.txt"],
+        ),
         (&["config"], &["invispose.toml", "line 2", "listen_on"]),
         (&["run", "--config", "/dev/null"], &["--source"]),
         (&["run", "--config", "/dev/null", "--source", "ftp://x"], &["ftp://x", "udp://"]),
@@ -79,6 +98,7 @@ fn errors_say_what_and_where() {
         assert!(!out.status.success(), "{args:?}");
         assert!(out.stdout.is_empty(), "{args:?}");
         let message = String::from_utf8(out.stderr).unwrap();
+        assert!(message.matches("os error").count() <= 1, "said twice: {message}");
         for word in words {
             assert!(message.contains(word), "{args:?}: {message}");
         }

@@ -22,6 +22,9 @@ pub fn run(args: &Convert) -> anyhow::Result<()> {
         (None, Some("parquet")) => ConvertFormat::Parquet,
         _ => bail!("{}: the ending names no format (.ivr, .npz, .parquet); give --format", args.to.display()),
     };
+    if args.to.metadata().is_ok_and(|to| !to.is_file()) {
+        bail!("{}: is there and no regular file; it would be replaced", args.to.display());
+    }
     let (frames, rejected) = if is_recording(&args.from) {
         let recording = Reader::open(&args.from)?;
         write(args, format, inspect::csi_of(&recording), recording.metadata().clone(), |_| {})?
@@ -54,7 +57,10 @@ fn write(
     progress: impl FnMut(u64),
 ) -> anyhow::Result<Done> {
     let target = match format {
-        ConvertFormat::Recording => return recording(args, records, &metadata, progress),
+        ConvertFormat::Recording => {
+            let written = recording(args, records, &metadata, progress);
+            return written.with_context(|| format!("cannot write {}", args.to.display()));
+        }
         ConvertFormat::Npz => Target::Npz,
         ConvertFormat::Parquet => Target::Parquet,
     };

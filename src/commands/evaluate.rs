@@ -32,7 +32,8 @@ pub fn run(args: &Evaluate) -> anyhow::Result<()> {
 fn pose(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     let weights = args.weights.clone().map_or(Weights::Shipped, Weights::File);
     let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
-    let predictor = Predictor::load(&weights, device)?;
+    let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
+    let predictor = Predictor::load(&weights, device).context(shown)?;
     let bar = ProgressBar::new(1);
     let report = evaluate::run(suite, &predictor, |done, total| {
         bar.set_length(total as u64);

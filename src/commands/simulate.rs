@@ -57,13 +57,13 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
     let named = |e: anyhow::Error| {
         if e.is::<RecordingError>() { e } else { e.context(args.out.display().to_string()) }
     };
-    let mut sink = open(args, start_ns).map_err(named)?;
     let mut truth = match &args.truth {
         Some(path) => {
             Some((path, BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)))
         }
         None => None,
     };
+    let mut sink = open(args, start_ns).map_err(named)?;
     let bar = ProgressBar::new((args.seconds / CHUNK_S).ceil() as u64);
     let (mut from_s, mut frames) = (0.0, 0u64);
     while from_s < args.seconds {

@@ -11,8 +11,8 @@ use crate::output;
 
 /// Trains, or goes on with, what the configuration file describes.
 pub fn run(args: &Train) -> anyhow::Result<()> {
-    let shown = args.config.display();
-    let text = std::fs::read_to_string(&args.config).with_context(|| shown.to_string())?;
+    let shown = args.recipe.display();
+    let text = std::fs::read_to_string(&args.recipe).with_context(|| shown.to_string())?;
     let config = TrainConfig::from_toml(&text).with_context(|| shown.to_string())?;
     let bar = ProgressBar::new(1);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (ends in {eta})")?);

@@ -79,7 +79,12 @@ pub fn convert(
     let io = |source| ConvertError::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Beside its place, so that the rename stays within one file system.
-    let mut file = tempfile::Builder::new().prefix(".convert-").tempfile_in(folder).map_err(io)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".convert-");
+    // As open to others as any file of this user, not as closed as temporary ones.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
     let converted = match target {
         Target::Npz => {
             let mut sink = npz::NpzSink::new(folder, path);

@@ -17,7 +17,7 @@ const HEAD: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file cannot be read.
-    #[error("cannot open {path}")]
+    #[error("cannot open {path}: {source}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -192,11 +192,11 @@ impl SourceSpec {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file cannot be opened or read.
-    #[error("{path}: {error}")]
+    #[error("{error}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system or the decoder said.
+        /// What the system or the decoder said, with the file's name.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A packet has no time.
