@@ -43,7 +43,7 @@ pub use motion::Activity;
 pub use phasor::SPEED_OF_LIGHT;
 pub use radio::{Faults, Link, Node, Radio, Subcarriers};
 pub use room::{Furniture, Material, Room};
-pub use seed::Split;
+pub use seed::{Draw, Split};
 pub use simulator::{Packet, Packets, PersonTruth, Simulator, for_each_scene};
 
 /// Why a scene cannot be simulated.

@@ -50,7 +50,7 @@ pub(crate) fn mix(seed: u64, purpose: u64) -> u64 {
 }
 
 /// Draws for one purpose.
-pub(crate) struct Draw(ChaCha8Rng);
+pub struct Draw(ChaCha8Rng);
 
 impl Draw {
     /// Independent of every other (seed, purpose).
@@ -63,10 +63,12 @@ impl Draw {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
     }
 
+    /// Uniform in `a..b`.
     pub fn between(&mut self, [a, b]: [f32; 2]) -> f32 {
         a + (b - a) * self.unit()
     }
 
+    /// True with this probability.
     pub fn chance(&mut self, p: f32) -> bool {
         self.unit() < p
     }
@@ -83,6 +85,7 @@ impl Draw {
         [r * c, r * s]
     }
 
+    /// A standard normal value.
     pub fn normal(&mut self) -> f32 {
         self.normal2()[0]
     }
