@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::site::SiteConfig;
+use invispose_pipeline::tracking::TrackerConfig;
+use invispose_pipeline::understanding::{ActivityConfig, Clock, FallConfig, ZoneRules};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -30,6 +33,14 @@ pub struct Config {
     pub log: LogSection,
     /// The windows that the network sees.
     pub window: WindowSection,
+    /// How people are followed.
+    pub tracking: TrackerConfig,
+    /// When somebody is in a zone.
+    pub zones: ZoneRules,
+    /// How activities are told.
+    pub activity: ActivityConfig,
+    /// What counts as a fall.
+    pub falls: FallConfig,
     /// What becomes an event.
     pub watch: WatchConfig,
     /// When the pipeline's own troubles become events.
@@ -37,6 +48,9 @@ pub struct Config {
     /// How often events may be published, kind by kind.
     #[serde(rename = "event_rate")]
     pub event_rates: Vec<RateRule>,
+    /// What alerts are raised for.
+    #[serde(rename = "alert")]
+    pub alerts: Vec<AlertRule>,
     /// Places.
     #[serde(rename = "site")]
     pub sites: Vec<SiteConfig>,
@@ -113,9 +127,14 @@ impl Default for Config {
             ring: RingSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
+            tracking: TrackerConfig::default(),
+            zones: ZoneRules::default(),
+            activity: ActivityConfig::default(),
+            falls: FallConfig::default(),
             watch: WatchConfig::default(),
             monitor: MonitorConfig::default(),
             event_rates: Vec::new(),
+            alerts: Vec::new(),
             sites: Vec::new(),
             sources: Vec::new(),
         }
@@ -264,12 +283,19 @@ fn check(config: Config) -> anyhow::Result<Config> {
     for origin in &config.api.allowed_origins {
         check_origin(origin).with_context(|| format!("api.allowed_origins: {origin:?}"))?;
     }
+    AlertEngine::new(&config.alerts, AlertState::default())?;
     for site in &config.sites {
         check_site_id(&site.id)?;
         if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {
             bail!("two sites have the id {:?}", site.id);
         }
         for zone in &site.zones {
+            for schedule in &zone.restricted {
+                Clock::new(schedule).with_context(|| format!("zone {:?} of site {:?}", zone.id, site.id))?;
+            }
+            if site.zones.iter().filter(|z| z.id == zone.id).count() > 1 {
+                bail!("two zones of site {:?} have the id {:?}", site.id, zone.id);
+            }
             if zone.polygon_m.len() < 3 {
                 bail!(
                     "zone {:?} of site {:?} has {} corners, of at least 3",

@@ -56,7 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Ring(args) => commands::ring::run(&args),
         Command::Config(args) => commands::config::run(&args, &loaded),
         Command::Train(args) => commands::train::run(&args),
-        Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&loaded.config, &args),
     }
 }
 

@@ -113,6 +113,7 @@ pub fn site_of(spec: &SourceSpec, id: &str) -> anyhow::Result<SiteConfig> {
             links: Vec::new(),
             zones: Vec::new(),
             experimental_poses: false,
+            max_occupancy: None,
         }),
     }
 }

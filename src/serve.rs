@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
+use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::motion::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
 use invispose_pipeline::health::Part;
@@ -18,6 +19,7 @@ use invispose_pipeline::sources::{self, SourceSpec};
 use invispose_pipeline::stages::assembly::AssemblyConfig;
 use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::inference::NetworkModel;
+use invispose_pipeline::stages::persons::Rules;
 use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
@@ -56,9 +58,13 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let first_frame = options.say_first_frame;
 
     let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
+    let engine = AlertEngine::new(&config.alerts, AlertState::default())?;
+    let alerts = AlertDesk::new(engine, events.clone());
     let mut builder = PipelineBuilder::new(health.clone())
         .events(events.clone())
-        .watch(config.watch.clone(), config.monitor.clone())
+        .rules(rules(config))
+        .monitor(config.monitor.clone())
+        .alerts(alerts)
         .person_ids(PersonIds::open(data.path("person-ids"))?)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
@@ -115,6 +121,16 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
             None => Ok(()),
         }
     })
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        tracker: config.tracking.clone(),
+        watch: config.watch.clone(),
+        zones: config.zones.clone(),
+        activity: config.activity.clone(),
+        falls: config.falls.clone(),
+    }
 }
 
 /// The network, where some site may show poses.

@@ -3,6 +3,7 @@
 //! `capture → assembly → cleanup → inference → tracking → ring`: each stage is one module, owns its thread and
 //! state, and knows only the type it takes and the type it gives. Bounded crossbeam channels join them.
 
+pub mod alerts;
 pub mod capture;
 pub mod codec;
 pub mod csi;
@@ -17,6 +18,7 @@ pub mod site;
 pub mod sources;
 pub mod stages;
 pub mod tracking;
+pub mod understanding;
 
 pub use csi::{CsiFrame, LinkId};
 pub use health::Health;

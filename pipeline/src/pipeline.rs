@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::events::{Event, EventBus, EventKind, Monitor, MonitorConfig, WatchConfig};
+use crate::alerts::AlertDesk;
+use crate::events::{Event, EventBus, EventKind, Monitor, MonitorConfig};
 use crate::health::{Health, Part, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
 use crate::recording::Writer;
@@ -28,10 +29,11 @@ use crate::stages::cleanup::Cleanup;
 use crate::stages::inference::{BatchConfig, Inference, PoseModel, SitePolicy};
 use crate::stages::intake::{Input, Intake};
 use crate::stages::output::{Output, RecordItem, Recorder};
-use crate::stages::persons::Persons;
+use crate::stages::persons::{Persons, Rules};
 use crate::stages::presence::{PresenceConfig, SitePresence};
 use crate::stages::{Worker, stage};
-use crate::tracking::{PersonIds, TrackerConfig};
+use crate::tracking::PersonIds;
+use crate::understanding::UnknownTimeZone;
 
 /// Packets that wait between a source and assembly: about a second of ten links.
 const PACKETS_WAITING: usize = 1024;
@@ -85,6 +87,9 @@ pub enum PipelineError {
     /// Two sites have one identifier.
     #[error("two sites are called `{0}`")]
     SameSite(String),
+    /// A zone's schedule cannot be kept.
+    #[error("zones: {0}")]
+    Schedule(#[from] UnknownTimeZone),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -101,10 +106,10 @@ pub struct PipelineBuilder {
     assembly: AssemblyConfig,
     presence: PresenceConfig,
     batch: BatchConfig,
-    tracker: TrackerConfig,
-    watch: WatchConfig,
+    rules: Rules,
     monitor: MonitorConfig,
     events: EventBus,
+    alerts: Option<AlertDesk>,
 }
 
 impl PipelineBuilder {
@@ -120,10 +125,10 @@ impl PipelineBuilder {
             assembly: AssemblyConfig::default(),
             presence: PresenceConfig::default(),
             batch: BatchConfig::default(),
-            tracker: TrackerConfig::default(),
-            watch: WatchConfig::default(),
+            rules: Rules::default(),
             monitor: MonitorConfig::default(),
             events: EventBus::default(),
+            alerts: None,
         }
     }
 
@@ -176,9 +181,9 @@ impl PipelineBuilder {
         self
     }
 
-    /// The rules of tracking.
-    pub fn tracker(mut self, config: TrackerConfig) -> Self {
-        self.tracker = config;
+    /// The rules by which people are followed and understood.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -188,10 +193,15 @@ impl PipelineBuilder {
         self
     }
 
-    /// What becomes an event.
-    pub fn watch(mut self, watch: WatchConfig, monitor: MonitorConfig) -> Self {
-        self.watch = watch;
+    /// When the pipeline's own troubles become events.
+    pub fn monitor(mut self, monitor: MonitorConfig) -> Self {
         self.monitor = monitor;
+        self
+    }
+
+    /// Who makes alerts of the events, on the same bus.
+    pub fn alerts(mut self, desk: AlertDesk) -> Self {
+        self.alerts = Some(desk);
         self
     }
 
@@ -220,7 +230,7 @@ impl PipelineBuilder {
         let mut detectors = HashMap::new();
         let mut policies = Vec::new();
         let mut rings = HashMap::new();
-        let mut places = HashMap::new();
+        let mut places = Vec::new();
         for setup in sites {
             let id: Arc<str> = setup.config.id.as_str().into();
             let kind = kind_of(&setup.sources);
@@ -248,7 +258,7 @@ impl PipelineBuilder {
             // Captures of other rooms carry the same names of links.
             let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
             detectors.insert(id.clone(), SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep));
-            places.insert(id.clone(), setup.config.clone());
+            places.push(setup.config.clone());
             policies.push(SitePolicy { config: setup.config, calibrated: setup.calibrated, every_window });
             if let Some(ring) = setup.ring {
                 rings.insert(id, ring);
@@ -273,7 +283,7 @@ impl PipelineBuilder {
         })?);
 
         let (frames, from_tracking) = bounded(WINDOWS_WAITING);
-        let mut persons = Persons::new(places, self.tracker, self.watch, ids, events.clone(), health.clone());
+        let mut persons = Persons::new(places, &self.rules, ids, events.clone(), health.clone())?;
         workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
 
         let output = Output::new(rings, frames_to, to_recording.poses.clone(), health.clone());
@@ -282,6 +292,12 @@ impl PipelineBuilder {
             output.run(&from_tracking);
             drop(running);
         })?);
+        if let Some(desk) = self.alerts {
+            let (heard, ended) = (events.subscribe(), ended.clone());
+            workers.push(Worker::spawn("alerts", "alerts", health.clone(), move || {
+                desk.run(heard, &ended);
+            })?);
+        }
         let monitor = Monitor::new(health.clone(), self.monitor);
         workers.push(Worker::spawn("monitor", "monitor", health.clone(), move || {
             watch_over(monitor, &events, &ended);

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::understanding::Schedule;
+
 /// One place with its links and zones.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteConfig {
     /// Identifier in every API, e.g. `lab`.
@@ -19,6 +21,9 @@ pub struct SiteConfig {
     /// Areas of the floor.
     #[serde(default)]
     pub zones: Vec<ZoneConfig>,
+    /// More people than this at once are too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_occupancy: Option<u32>,
     /// Show poses although no evaluation on this site says that they are better than the mean pose. They are marked.
     #[serde(default)]
     pub experimental_poses: bool,
@@ -37,7 +42,7 @@ pub struct LinkConfig {
 }
 
 /// A polygon on the floor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneConfig {
     /// Identifier in every API.
@@ -47,6 +52,15 @@ pub struct ZoneConfig {
     pub name: String,
     /// Corners in order, site coordinates in metres, at least three.
     pub polygon_m: Vec<[f32; 2]>,
+    /// More people than this at once are too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_occupancy: Option<u32>,
+    /// Staying for longer than this is too long, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_dwell_s: Option<f64>,
+    /// When nobody may be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restricted: Vec<Schedule>,
 }
 
 impl ZoneConfig {
@@ -63,6 +77,21 @@ impl ZoneConfig {
             j = i;
         }
         inside
+    }
+
+    /// How far the point is from the polygon, metres; 0 inside.
+    pub fn outside_m(&self, x: f32, y: f32) -> f32 {
+        if self.contains(x, y) {
+            return 0.0;
+        }
+        let ends = self.polygon_m.iter().zip(self.polygon_m.iter().cycle().skip(1));
+        let to_edge = |([ax, ay], [bx, by]): (&[f32; 2], &[f32; 2])| {
+            let (dx, dy) = (bx - ax, by - ay);
+            let along = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy).max(f32::MIN_POSITIVE);
+            let along = along.clamp(0.0, 1.0);
+            (x - ax - along * dx).hypot(y - ay - along * dy)
+        };
+        ends.map(to_edge).fold(f32::INFINITY, f32::min)
     }
 }
 

@@ -41,8 +41,10 @@ fn site(id: &str) -> SiteConfig {
             id: "left".to_owned(),
             name: String::new(),
             polygon_m: vec![[0.0, 0.0], [3.0, 0.0], [3.0, 5.0], [0.0, 5.0]],
+            ..ZoneConfig::default()
         }],
         experimental_poses: false,
+        max_occupancy: None,
     }
 }
 

@@ -242,6 +242,7 @@ fn site() -> SiteConfig {
         links: Vec::new(),
         zones: Vec::new(),
         experimental_poses: false,
+        max_occupancy: None,
     }
 }
 

@@ -224,6 +224,7 @@ fn metadata() -> Metadata {
         links: Vec::new(),
         zones: Vec::new(),
         experimental_poses: false,
+        max_occupancy: None,
     };
     Metadata { source: SourceKind::Simulated, site: Some(site), created_ns: 42, note: "a test".into() }
 }

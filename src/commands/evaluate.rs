@@ -1,5 +1,7 @@
 //! `invispose evaluate`: accuracy against ground truth, simulated or recorded.
 
+mod understanding;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -11,13 +13,16 @@ use invispose_pipeline::evaluation::motion;
 use serde_json::json;
 
 use crate::cli::Evaluate;
+use crate::config::Config;
 use crate::output;
 
-const SUITES: &str = "seen-room, unseen-room, empty-room (simulated) or motion-espectre (needs --data DIR)";
+const SUITES: &str = "seen-room, unseen-room, empty-room, tracking, falls-sim (simulated) or motion-espectre (needs --data DIR)";
 
 /// Prints the report as text or as one JSON object.
-pub fn run(args: &Evaluate) -> anyhow::Result<()> {
+pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
     match args.suite.as_str() {
+        "tracking" => understanding::tracking(config, args.json),
+        "falls-sim" => understanding::falls(config, args.json),
         "motion-espectre" => {
             let folder = args.data.as_deref().context("--suite motion-espectre needs --data DIR")?;
             motion_espectre(folder, args.json)

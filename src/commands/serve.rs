@@ -21,6 +21,7 @@ pub fn demo(args: &Demo, config: &Config) -> anyhow::Result<()> {
         id: id.into(),
         name: name.into(),
         polygon_m: vec![[from, 0.0], [to, 0.0], [to, y], [from, y]],
+        ..ZoneConfig::default()
     };
     site.zones = vec![half("west", "West half", 0.0, x / 2.0), half("east", "East half", x / 2.0, x)];
 

@@ -41,14 +41,17 @@ pub fn site(id: &str) -> SiteConfig {
                 id: "west".into(),
                 name: "West half".into(),
                 polygon_m: vec![[0.0, 0.0], [2.5, 0.0], [2.5, 4.0], [0.0, 4.0]],
+                ..ZoneConfig::default()
             },
             ZoneConfig {
                 id: "east".into(),
                 name: String::new(),
                 polygon_m: vec![[2.5, 0.0], [5.0, 0.0], [5.0, 4.0], [2.5, 4.0]],
+                ..ZoneConfig::default()
             },
         ],
         experimental_poses: false,
+        max_occupancy: None,
     }
 }
 

@@ -51,6 +51,7 @@ pub fn site(spec: &SimSpec, id: &str) -> Result<SiteConfig, SourceError> {
         links: links.collect(),
         zones: Vec::new(),
         experimental_poses: false,
+        max_occupancy: None,
     })
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::inference::Detections;
-use crate::events::{Event, EventBus, SiteWatch, WatchConfig};
+use crate::events::{Event, EventBus, EventKind, Evidence, SiteWatch, WatchConfig};
 use crate::health::{Health, Part};
-use crate::pose::{Person, PoseFrame, Provenance};
+use crate::pose::{PoseFrame, Provenance};
 use crate::site::SiteConfig;
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
+use crate::understanding::{
+    ActivityConfig, ActivityWatch, FallConfig, FallWatch, UnknownTimeZone, ZoneRules, Zones,
+};
 
 /// A frame that has all but its number.
 #[derive(Clone, Debug)]
@@ -18,6 +21,21 @@ pub struct Finished {
     pub frame: PoseFrame,
     /// When the window's newest packet arrived.
     pub arrived: Option<Instant>,
+}
+
+/// The rules by which people are followed and understood.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Who is who.
+    pub tracker: TrackerConfig,
+    /// What becomes an event.
+    pub watch: WatchConfig,
+    /// Who is where.
+    pub zones: ZoneRules,
+    /// Who does what.
+    pub activity: ActivityConfig,
+    /// Who has fallen.
+    pub falls: FallConfig,
 }
 
 /// The people of all sites.
@@ -30,79 +48,98 @@ pub struct Persons {
 
 /// One site.
 struct Place {
-    config: SiteConfig,
+    max_occupancy: Option<u32>,
     tracker: Tracker,
+    activities: ActivityWatch,
+    zones: Zones,
     watch: SiteWatch,
+    falls: FallWatch,
 }
 
 impl Persons {
     /// Nobody yet.
+    ///
+    /// # Errors
+    /// When a zone's schedule names a time zone that there is not.
     pub fn new(
-        sites: HashMap<Arc<str>, SiteConfig>,
-        config: TrackerConfig,
-        watch: WatchConfig,
+        sites: Vec<SiteConfig>,
+        rules: &Rules,
         ids: PersonIds,
         events: EventBus,
         health: Health,
-    ) -> Self {
-        let place = |site: SiteConfig| Place {
-            tracker: Tracker::new(config.clone()),
-            watch: SiteWatch::new(&site, watch.clone()),
-            config: site,
+    ) -> Result<Self, UnknownTimeZone> {
+        let place = |site: SiteConfig| {
+            let place = Place {
+                max_occupancy: site.max_occupancy,
+                tracker: Tracker::new(rules.tracker.clone()),
+                activities: ActivityWatch::new(rules.activity.clone()),
+                zones: Zones::new(&site, rules.zones.clone())?,
+                watch: SiteWatch::new(&site, rules.watch.clone()),
+                falls: FallWatch::new(rules.falls.clone()),
+            };
+            Ok((site.id.as_str().into(), place))
         };
-        let sites = sites.into_iter().map(|(id, site)| (id, place(site))).collect();
-        Self { sites, ids, events, health }
+        let sites = sites.into_iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Self { sites, ids, events, health })
     }
 
     /// Takes in what was seen in one window.
     pub fn run(&mut self, detections: Detections) -> Finished {
         let Detections { window, observations, model, calibrated, experimental } = detections;
         let about = &window.clean.window;
-        let persons = match self.sites.get_mut(&about.site) {
-            None => Vec::new(),
-            Some(place) if about.last => {
-                place.tracker.clear();
-                Vec::new()
-            }
-            Some(Place { config, tracker, .. }) => {
-                if about.reset {
-                    tracker.clear();
-                }
-                let somebody = window.presence.map(|p| p.present);
-                let (time, seen) = (about.grid.end_ns, observations.as_deref());
-                let (mut persons, fault) = match tracker.update(time, somebody, seen, &mut self.ids) {
-                    Ok(persons) => (persons, None),
-                    Err(e) => (Vec::new(), Some(e.to_string())),
-                };
-                self.health.set_fault(Part::Site("tracking", about.site.clone()), fault);
-                zones(&mut persons, config);
-                persons
-            }
-        };
-        let frame = PoseFrame {
+        let mut frame = PoseFrame {
             frame_id: 0,
             site: about.site.clone(),
             time_ns: about.grid.end_ns,
             processing_ns: 0,
             provenance: Provenance { source: about.source, model, calibrated, experimental },
             presence: window.presence,
-            persons,
+            persons: Vec::new(),
         };
         if let Some(place) = self.sites.get_mut(&about.site) {
-            let mut tell = |event: Event| drop(self.events.publish(event));
+            if about.reset || about.last {
+                place.tracker.clear();
+            }
+            if !about.last {
+                let somebody = window.presence.map(|p| p.present);
+                let seen = observations.as_deref();
+                let fault = match place.tracker.update(frame.time_ns, somebody, seen, &mut self.ids) {
+                    Ok(persons) => {
+                        frame.persons = persons;
+                        None
+                    }
+                    Err(e) => Some(e.to_string()),
+                };
+                self.health.set_fault(Part::Site("tracking", about.site.clone()), fault);
+            }
             let heard = window.clean.links.iter().map(|l| l.raw.link.as_str());
+            let mut tell = |event: Event| drop(self.events.publish(event));
             place.watch.links(frame.time_ns, heard, &mut tell);
-            place.watch.frame(&frame, &mut tell);
+            place.understand(&mut frame, &mut tell);
         }
         Finished { frame, arrived: about.arrived }
     }
 }
 
-/// Says in which zone each person is: the first one that holds them.
-fn zones(persons: &mut [Person], site: &SiteConfig) {
-    for person in persons {
-        let [x, y, _] = person.position_m;
-        let zone = site.zones.iter().position(|zone| zone.contains(x, y));
-        person.zone = zone.and_then(|z| u16::try_from(z).ok());
+impl Place {
+    /// What the people of a frame do and where, and what of it is news.
+    fn understand(&mut self, frame: &mut PoseFrame, tell: &mut dyn FnMut(Event)) {
+        let changes = self.activities.frame(frame.time_ns, &mut frame.persons);
+        let mut moved = Vec::new();
+        self.zones.frame(frame, self.max_occupancy, &mut |event| moved.push(event));
+        // Somebody is detected before they enter a zone, and leaves it before they are lost.
+        let (left, others): (Vec<Event>, Vec<Event>) =
+            moved.into_iter().partition(|e| e.kind == EventKind::PersonLeftZone);
+        left.into_iter().for_each(&mut *tell);
+        self.watch.frame(frame, tell);
+        others.into_iter().for_each(&mut *tell);
+        for (id, before, activity) in changes {
+            if let Some(person) = frame.persons.iter().find(|p| p.id == id) {
+                let event = self.watch.of_person(EventKind::ActivityDetected, frame, person);
+                tell(event.because(Evidence::Activity { activity, before }));
+            }
+        }
+        let watch = &self.watch;
+        self.falls.frame(frame, &|kind, person| watch.of_person(kind, frame, person), tell);
     }
 }

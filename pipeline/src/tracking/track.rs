@@ -68,8 +68,11 @@ pub(super) struct Track {
 
 /// Hips go up and down by this much, as a standard deviation in metres per second, and for so long, seconds: sitting down takes about
 /// a second and a fall half of one.
-const HEIGHT_SPEED: f64 = 0.5;
+const HEIGHT_SPEED: f64 = 1.0;
 const HEIGHT_KEEPS_S: f64 = 0.3;
+/// Standard deviation of the height over that of the position on the floor, where a height is taken in: people's hips are at most a metre
+/// above the floor, their places are anywhere in the room.
+const HEIGHT_SIGMA: f64 = 0.4;
 
 /// What one step of time does to every track.
 pub(super) struct Step {
@@ -136,10 +139,11 @@ impl Track {
     }
 
     pub fn take(&mut self, o: &Observation, time_ns: i64, config: &TrackerConfig) {
-        let sigma = o.sigma() / config.independence.clamp(1e-3, 1.0).sqrt();
+        let floor_sigma = o.sigma() / config.independence.clamp(1e-3, 1.0).sqrt();
         let dt = time_ns.saturating_sub(self.seen_ns) as f64 / 1e9;
-        for (axis, &v) in self.root.iter_mut().zip(&o.root_m) {
-            axis.update(f64::from(v), sigma);
+        for (i, axis) in self.root.iter_mut().enumerate() {
+            let sigma = if i == 2 { HEIGHT_SIGMA * o.sigma() } else { floor_sigma };
+            axis.update(f64::from(o.root_m[i]), sigma);
         }
         self.body.follow(&o.relative(), dt as f32, config);
         let share = (dt / (dt + CONFIDENCE_S)) as f32;

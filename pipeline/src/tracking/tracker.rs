@@ -223,7 +223,7 @@ mod tests {
             last = run.step(Some(true), &[at(1.0 + 0.05 * k as f32, 1.0)]);
         }
         assert_eq!(last.iter().map(|p| p.id).collect::<Vec<_>>(), [1]);
-        assert!((last[0].velocity_m_s[0] - 1.0).abs() < 0.1, "{:?}", last[0].velocity_m_s);
+        assert!((last[0].velocity_m_s[0] - 1.0).abs() < 0.2, "{:?}", last[0].velocity_m_s);
         assert!((last[0].keypoints[3].position_m[2] - 1.5).abs() < 1e-3);
     }
 

@@ -1,0 +1,471 @@
+//! Falls and activities on simulated days, seen by a detector with stated errors and followed by the tracker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use invispose_models::sim::{self, ActivityWeights, People, SceneConfig, SimError, Simulator, Split};
+use invispose_models::skeleton::{Keypoints, root};
+use serde::Serialize;
+
+use super::detector::{Detector, DetectorErrors};
+use crate::events::{Event, EventKind, Evidence};
+use crate::pose::{Activity, Person, PoseFrame, Provenance, SourceKind};
+use crate::tracking::{PersonIds, Tracker, TrackerConfig};
+use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch};
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Seeds: [`Split::Test`] for what is reported, [`Split::Validation`] for what is tried.
+    pub split: Split,
+    /// Hours of days without a fall, for adults, children and pets each.
+    pub quiet_hours: f64,
+    /// Hours in which adults and children fall often.
+    pub fall_hours: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { split: Split::Test, quiet_hours: 12.0, fall_hours: 3.0 }
+    }
+}
+
+/// Who lives in a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Adult,
+    Child,
+    /// An adult's motion at a third of the size.
+    Pet,
+}
+
+/// Rules that are compared.
+struct Candidate {
+    name: String,
+    config: FallConfig,
+}
+
+/// How good one set of rules is.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FallScores {
+    /// Falls whose person was on the ground for at least a second longer than the rule asks for.
+    pub falls: u64,
+    /// Share of them that was told.
+    pub recall: f64,
+    /// The other falls, after which somebody was up sooner.
+    pub short_falls: u64,
+    /// Share of those that was told all the same.
+    pub short_falls_told: f64,
+    /// Falls told that were none, in 24 h, in all days and by who lived them.
+    pub false_alarms_per_day: f64,
+    /// See `false_alarms_per_day`.
+    pub by_person: BTreeMap<&'static str, f64>,
+    /// Mean time from reaching the ground to the event, seconds.
+    pub delay_s: f64,
+    #[serde(skip)]
+    tally: Tally,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    found: u64,
+    short_found: u64,
+    delay_s: f64,
+    alarms: BTreeMap<&'static str, u64>,
+}
+
+/// The figures for one detector.
+#[derive(Clone, Debug, Serialize)]
+pub struct DetectorReport {
+    /// What the detector does wrong.
+    pub errors: DetectorErrors,
+    /// By rules: `configured`, a baseline that looks at the height alone, and the trade-off around the configured ones.
+    pub falls: BTreeMap<String, FallScores>,
+    /// Share of the frames of each true activity in which it was shown, of those in which one was.
+    pub activities: BTreeMap<&'static str, f64>,
+    /// Their mean.
+    pub balanced_accuracy: f64,
+    /// For each true activity what was shown instead, as shares.
+    pub confusion: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
+}
+
+/// All figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Seeds that were used.
+    pub split: Split,
+    /// Hours without falls, of adults, children and pets together.
+    pub quiet_hours: f64,
+    /// Hours with falls.
+    pub fall_hours: f64,
+    /// By detector: `fine`, `middling`, `shipped`.
+    pub detectors: BTreeMap<&'static str, DetectorReport>,
+}
+
+const FRAME_HZ: f64 = 20.0;
+/// Length of one scene, hours.
+const SCENE_H: f64 = 0.5;
+/// Height of a bed, metres.
+const BED_M: f32 = 0.5;
+/// A pet's size against that of an adult.
+const PET: f32 = 0.33;
+/// A fall that is told belongs to the true one whose ground was reached within so many seconds of its own.
+const SAME_FALL_S: f64 = 2.0;
+
+/// One person's truth.
+struct Day {
+    who: Who,
+    quiet: bool,
+    room_m: [f32; 2],
+    poses: Vec<Keypoints>,
+    activities: Vec<sim::Activity>,
+    falls: Vec<TrueFall>,
+}
+
+struct TrueFall {
+    down_s: f64,
+    ground_s: f64,
+}
+
+impl Day {
+    fn new(who: Who, quiet: bool, split: Split, index: u64) -> Result<Self, SimError> {
+        let weights = ActivityWeights {
+            walk: 5.0,
+            stand: 3.0,
+            wave: 1.0,
+            sit: 4.0,
+            lie: 1.0,
+            fall: if quiet { 0.0 } else { 3.0 },
+            squat: 2.0,
+        };
+        let stature_m = if who == Who::Child { [1.0, 1.3] } else { [1.5, 1.95] };
+        let mut config = SceneConfig::demo();
+        config.people = People { count: 1, weights, stature_m, ..People::default() };
+        let room_m = [config.room.size_m[0], config.room.size_m[1]];
+        let seed = split.seed(0xFA_0000 + 16 * index + 2 * who as u64 + u64::from(quiet));
+        let mut simulator = Simulator::new(&config, seed)?;
+        let frames = (SCENE_H * 3600.0 * FRAME_HZ) as usize;
+        let mut poses = Vec::with_capacity(frames);
+        let mut activities = Vec::with_capacity(frames);
+        for k in 0..frames {
+            let truth = simulator.people_at(k as f64 / FRAME_HZ).swap_remove(0);
+            poses.push(truth.keypoints);
+            activities.push(truth.activity);
+        }
+        let mut day = Self { who, quiet, room_m, poses, activities, falls: Vec::new() };
+        // One bed in two scenes; in the others people lie down on the floor.
+        day.lie(index.is_multiple_of(2));
+        if who == Who::Pet {
+            day.poses.iter_mut().for_each(shrink);
+        }
+        Ok(day)
+    }
+
+    /// Finds the falls, and puts a bed under those who lie down otherwise.
+    fn lie(&mut self, bed: bool) {
+        let mut start = 0;
+        while start < self.activities.len() {
+            let activity = self.activities[start];
+            let end = start + self.activities[start..].iter().take_while(|a| **a == activity).count();
+            if activity == sim::Activity::Lying {
+                if start > 0 && self.activities[start - 1] == sim::Activity::Falling {
+                    self.fall(start, end);
+                } else if bed {
+                    self.lift(start, end);
+                }
+            }
+            start = end;
+        }
+    }
+
+    fn fall(&mut self, start: usize, end: usize) {
+        let low = |k: &usize| root(&self.poses[*k])[2] < 0.35;
+        let ground = (start..end).take_while(low).count();
+        self.falls.push(TrueFall { down_s: start as f64 / FRAME_HZ, ground_s: ground as f64 / FRAME_HZ });
+    }
+
+    /// The simulator's people squat, sit down and stretch out on the floor: while they do it a bed rises under them.
+    fn lift(&mut self, start: usize, end: usize) {
+        let ramp = |frames: usize| ((frames as f64 / FRAME_HZ - 0.8) / 1.2).clamp(0.0, 1.0) as f32;
+        for k in start..end {
+            let up = BED_M * ramp(k - start).min(ramp(end - k));
+            self.poses[k].iter_mut().for_each(|p| p[2] += up);
+        }
+    }
+}
+
+fn shrink(pose: &mut Keypoints) {
+    let [x, y, _] = root(pose);
+    for p in pose {
+        *p = [x + PET * (p[0] - x), y + PET * (p[1] - y), PET * p[2]];
+    }
+}
+
+/// The rules that are compared: the configured ones, the height alone, and the trade-off around the configured ones.
+fn candidates(config: &FallConfig) -> Vec<Candidate> {
+    let mut all = vec![
+        Candidate { name: "configured".into(), config: config.clone() },
+        Candidate {
+            name: "height alone".into(),
+            config: FallConfig { within_s: 1e6, speed_m_s: 0.0, from: 0.0, ..config.clone() },
+        },
+    ];
+    for speed_m_s in [0.5, 0.65, 0.8, 1.0, 1.2] {
+        for ground_s in [1.0, 2.0, 3.0, 5.0] {
+            let name = format!("speed {speed_m_s:.2} m/s, ground {ground_s} s");
+            all.push(Candidate { name, config: FallConfig { speed_m_s, ground_s, ..config.clone() } });
+        }
+    }
+    all
+}
+
+/// Lives all days behind all detectors.
+///
+/// # Errors
+/// Where the simulator refuses a scene.
+pub fn run(
+    options: Options,
+    tracker: &TrackerConfig,
+    activity: &ActivityConfig,
+    falls: &FallConfig,
+) -> Result<Report, SimError> {
+    let kinds = [
+        ("fine", DetectorErrors::fine()),
+        ("middling", DetectorErrors::middling()),
+        ("shipped", DetectorErrors::shipped()),
+    ];
+    let candidates = candidates(falls);
+    let mut judges: Vec<Judge> = kinds.iter().map(|_| Judge::new(candidates.len())).collect();
+    let scenes = |hours: f64| (hours / SCENE_H).ceil() as u64;
+    let (mut quiet_hours, mut fall_hours) = (0.0, 0.0);
+    for (who, quiet, hours) in [
+        (Who::Adult, true, options.quiet_hours),
+        (Who::Child, true, options.quiet_hours),
+        (Who::Pet, true, options.quiet_hours),
+        (Who::Adult, false, options.fall_hours / 2.0),
+        (Who::Child, false, options.fall_hours / 2.0),
+    ] {
+        for index in 0..scenes(hours) {
+            let day = Day::new(who, quiet, options.split, index)?;
+            *(if quiet { &mut quiet_hours } else { &mut fall_hours }) += SCENE_H;
+            for ((_, errors), judge) in kinds.iter().zip(&mut judges) {
+                judge.live(&day, errors, index, tracker, activity, &candidates);
+            }
+        }
+    }
+    let detectors = kinds
+        .into_iter()
+        .zip(judges)
+        .map(|((name, errors), judge)| (name, judge.report(errors, &candidates, quiet_hours / 3.0)))
+        .collect();
+    Ok(Report { split: options.split, quiet_hours, fall_hours, detectors })
+}
+
+/// What is gathered behind one detector.
+struct Judge {
+    falls: Vec<FallScores>,
+    /// Frames by true and shown activity.
+    activities: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Judge {
+    fn new(candidates: usize) -> Self {
+        Self { falls: vec![FallScores::default(); candidates], activities: BTreeMap::new() }
+    }
+
+    fn live(
+        &mut self,
+        day: &Day,
+        errors: &DetectorErrors,
+        seed: u64,
+        tracker: &TrackerConfig,
+        activity: &ActivityConfig,
+        candidates: &[Candidate],
+    ) {
+        let mut detector = Detector::new(errors.clone(), day.room_m, seed);
+        let mut tracker = Tracker::new(tracker.clone());
+        let mut ids = PersonIds::in_memory();
+        let mut doing = ActivityWatch::new(activity.clone());
+        let mut watches: Vec<FallWatch> =
+            candidates.iter().map(|c| FallWatch::new(c.config.clone())).collect();
+        let mut told: Vec<Vec<(f64, f64)>> = vec![Vec::new(); candidates.len()];
+        let site: Arc<str> = "simulated".into();
+        for (k, (pose, truth)) in day.poses.iter().zip(&day.activities).enumerate() {
+            let time_ns = (k as f64 / FRAME_HZ * 1e9) as i64;
+            let seen = detector.look(&[Some(*pose)], (1.0 / FRAME_HZ) as f32);
+            // Ids in memory do not run out.
+            let mut persons = tracker.update(time_ns, Some(true), Some(&seen), &mut ids).unwrap_or_default();
+            doing.frame(time_ns, &mut persons);
+            if day.who != Who::Pet {
+                self.note(*truth, &persons, pose);
+            }
+            let frame = frame_of(&site, time_ns, persons);
+            let of_person =
+                |kind, person: &Person| Event { person: Some(person.id), ..Event::new(kind, frame.time_ns) };
+            for (watch, told) in watches.iter_mut().zip(&mut told) {
+                watch.frame(&frame, &of_person, &mut |event| {
+                    // Later events of the same fall say that it became worse.
+                    if let (EventKind::FallDetected, Evidence::Fall { ground_s, .. }) =
+                        (event.kind, &event.evidence)
+                    {
+                        let at_s = event.time_ns as f64 / 1e9;
+                        if !told.iter().any(|(_, down)| (at_s - ground_s - down).abs() < 0.01) {
+                            told.push((at_s, at_s - ground_s));
+                        }
+                    }
+                });
+            }
+        }
+        for ((scores, told), candidate) in self.falls.iter_mut().zip(told).zip(candidates) {
+            scores.add(day, &told, candidate.config.ground_s);
+        }
+    }
+
+    /// Books what is shown of the person nearest to the true one.
+    fn note(&mut self, truth: sim::Activity, persons: &[Person], pose: &Keypoints) {
+        let [x, y, _] = root(pose);
+        let distance = |p: &&Person| (p.position_m[0] - x).hypot(p.position_m[1] - y);
+        let nearest = persons.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        if let Some(shown) = nearest.filter(|p| distance(p) < 1.0).and_then(|p| p.activity) {
+            *self.activities.entry((truth.name(), name(shown))).or_default() += 1;
+        }
+    }
+
+    fn report(self, errors: DetectorErrors, candidates: &[Candidate], hours_each: f64) -> DetectorReport {
+        let named = candidates.iter().map(|c| c.name.clone());
+        let falls = named.zip(self.falls.into_iter().map(|s| s.finish(hours_each))).collect();
+        let mut confusion: BTreeMap<&'static str, BTreeMap<&'static str, f64>> = BTreeMap::new();
+        let mut activities = BTreeMap::new();
+        for truth in sim::Activity::ALL.map(sim::Activity::name) {
+            let of = || self.activities.iter().filter(move |((t, _), _)| *t == truth);
+            let all: u64 = of().map(|(_, n)| n).sum();
+            if all == 0 {
+                continue;
+            }
+            for ((_, shown), n) in of() {
+                confusion.entry(truth).or_default().insert(shown, *n as f64 / all as f64);
+            }
+            let right = self.activities.get(&(truth, truth)).copied().unwrap_or_default();
+            activities.insert(truth, right as f64 / all as f64);
+        }
+        let balanced_accuracy = activities.values().sum::<f64>() / activities.len().max(1) as f64;
+        DetectorReport { errors, falls, activities, balanced_accuracy, confusion }
+    }
+}
+
+fn name(activity: Activity) -> &'static str {
+    match activity {
+        Activity::Standing => "standing",
+        Activity::Walking => "walking",
+        Activity::Sitting => "sitting",
+        Activity::Lying => "lying",
+        Activity::Waving => "waving",
+        Activity::Falling => "falling",
+    }
+}
+
+fn frame_of(site: &Arc<str>, time_ns: i64, persons: Vec<Person>) -> PoseFrame {
+    PoseFrame {
+        frame_id: 0,
+        site: site.clone(),
+        time_ns,
+        processing_ns: 0,
+        provenance: Provenance {
+            source: SourceKind::Simulated,
+            model: None,
+            calibrated: false,
+            experimental: false,
+        },
+        presence: None,
+        persons,
+    }
+}
+
+impl FallScores {
+    fn add(&mut self, day: &Day, told: &[(f64, f64)], ground_s: f64) {
+        let mut used = vec![false; told.len()];
+        for fall in &day.falls {
+            let matches = |(_, down): &(f64, f64)| (down - fall.down_s).abs() <= SAME_FALL_S;
+            let found = told.iter().position(matches);
+            if let Some(i) = found {
+                used[i] = true;
+            }
+            if fall.ground_s >= ground_s + 1.0 {
+                self.falls += 1;
+                if let Some(i) = found {
+                    self.tally.found += 1;
+                    self.tally.delay_s += told[i].0 - fall.down_s;
+                }
+            } else {
+                self.short_falls += 1;
+                self.tally.short_found += u64::from(found.is_some());
+            }
+        }
+        if day.quiet {
+            let who = match day.who {
+                Who::Adult => "adults",
+                Who::Child => "children",
+                Who::Pet => "pets",
+            };
+            let alarms = used.iter().filter(|used| !**used).count();
+            *self.tally.alarms.entry(who).or_default() += alarms as u64;
+        }
+    }
+
+    fn finish(mut self, hours_each: f64) -> Self {
+        let days = hours_each / 24.0;
+        let tally = &self.tally;
+        self.recall = tally.found as f64 / self.falls.max(1) as f64;
+        self.short_falls_told = tally.short_found as f64 / self.short_falls.max(1) as f64;
+        self.delay_s = tally.delay_s / tally.found.max(1) as f64;
+        self.by_person = tally.alarms.iter().map(|(who, n)| (*who, *n as f64 / days)).collect();
+        let kinds = tally.alarms.len().max(1) as f64;
+        self.false_alarms_per_day = self.by_person.values().sum::<f64>() / kinds;
+        self
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} h without falls (a third each: adults, children, pets), {} h with many, {:?}",
+            self.quiet_hours, self.fall_hours, self.split
+        )?;
+        for (name, report) in &self.detectors {
+            let e = &report.errors;
+            writeln!(
+                f,
+                "\ndetector {name}: position σ {} m, height σ {} m, joints σ {} m",
+                e.position_m, e.height_m, e.joint_m
+            )?;
+            writeln!(
+                f,
+                "{:<28} {:>6} {:>7} {:>6} {:>6} | false alarms a day: {:>6} {:>9} {:>6} {:>6}",
+                "rules", "falls", "recall", "short", "delay", "adults", "children", "pets", "mean"
+            )?;
+            for (rules, s) in &report.falls {
+                let by = |who: &str| s.by_person.get(who).copied().unwrap_or_default();
+                writeln!(
+                    f,
+                    "{rules:<28} {:>6} {:>7.3} {:>6.3} {:>4.1} s |                    {:>6.1} {:>9.1} {:>6.1} {:>6.1}",
+                    s.falls,
+                    s.recall,
+                    s.short_falls_told,
+                    s.delay_s,
+                    by("adults"),
+                    by("children"),
+                    by("pets"),
+                    s.false_alarms_per_day
+                )?;
+            }
+            write!(f, "activities, balanced accuracy {:.3}:", report.balanced_accuracy)?;
+            for (activity, share) in &report.activities {
+                write!(f, " {activity} {share:.2}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! The suites of tracking and of falls: simulated truth seen by a detector with stated errors.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use invispose_pipeline::evaluation::{falls, tracking};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::output;
+
+/// `--suite tracking`
+pub fn tracking(config: &Config, json: bool) -> anyhow::Result<()> {
+    let report = tracking::run(tracking::Options::default(), &config.tracking).context("simulated scenes")?;
+    if !json {
+        return output::write(|out| write!(out, "{report}"));
+    }
+    let of = |tracker: &str| -> serde_json::Map<String, serde_json::Value> {
+        let by_detector = report.detectors.iter();
+        by_detector.map(|(name, d)| ((*name).to_owned(), json!(d.trackers.get(tracker)))).collect()
+    };
+    let object = json!({
+        "suite": "tracking",
+        "split": report.split,
+        "scenes": report.scenes,
+        "seconds": report.seconds,
+        "metrics": of("invispose"),
+        "baseline": {
+            "sort": of("sort"),
+            "sort_patient": of("sort_patient"),
+            "nearest": of("nearest"),
+        },
+        "detectors": report.detectors.iter().map(|(name, d)| (*name, json!(d.errors))).collect::<BTreeMap<_, _>>(),
+        "poses": report.detectors.iter().map(|(name, d)| (*name, json!(d.poses))).collect::<BTreeMap<_, _>>(),
+    });
+    output::line(object)
+}
+
+/// `--suite falls-sim`
+pub fn falls(config: &Config, json: bool) -> anyhow::Result<()> {
+    let report = falls::run(falls::Options::default(), &config.tracking, &config.activity, &config.falls)
+        .context("simulated days")?;
+    if !json {
+        return output::write(|out| write!(out, "{report}"));
+    }
+    let of = |rules: &str| -> serde_json::Map<String, serde_json::Value> {
+        let by_detector = report.detectors.iter();
+        by_detector.map(|(name, d)| ((*name).to_owned(), json!(d.falls.get(rules)))).collect()
+    };
+    let object = json!({
+        "suite": "falls-sim",
+        "split": report.split,
+        "quiet_hours": report.quiet_hours,
+        "fall_hours": report.fall_hours,
+        "metrics": of("configured"),
+        "baseline": { "height_alone": of("height alone") },
+        "detectors": report.detectors,
+    });
+    output::line(object)
+}
