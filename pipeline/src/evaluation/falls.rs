@@ -27,7 +27,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { split: Split::Test, quiet_hours: 12.0, fall_hours: 3.0 }
+        Self { split: Split::Test, quiet_hours: 4.0, fall_hours: 2.0 }
     }
 }
 

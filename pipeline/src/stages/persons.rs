@@ -53,7 +53,8 @@ struct Place {
     activities: ActivityWatch,
     zones: Zones,
     watch: SiteWatch,
-    falls: FallWatch,
+    /// Where falls are asked for.
+    falls: Option<FallWatch>,
 }
 
 impl Persons {
@@ -75,7 +76,7 @@ impl Persons {
                 activities: ActivityWatch::new(rules.activity.clone()),
                 zones: Zones::new(&site, rules.zones.clone())?,
                 watch: SiteWatch::new(&site, rules.watch.clone()),
-                falls: FallWatch::new(rules.falls.clone()),
+                falls: rules.falls.enabled.then(|| FallWatch::new(rules.falls.clone())),
             };
             Ok((site.id.as_str().into(), place))
         };
@@ -140,6 +141,8 @@ impl Place {
             }
         }
         let watch = &self.watch;
-        self.falls.frame(frame, &|kind, person| watch.of_person(kind, frame, person), tell);
+        if let Some(falls) = &mut self.falls {
+            falls.frame(frame, &|kind, person| watch.of_person(kind, frame, person), tell);
+        }
     }
 }

@@ -13,6 +13,8 @@ use crate::pose::{Person, PoseFrame};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FallConfig {
+    /// Tell falls at all. Off unless asked for: behind a detector as good as the shipped network most that is told is false.
+    pub enabled: bool,
     /// Mean confidence of the keypoints from which on a pose counts, 0..1.
     pub keypoint_confidence: f32,
     /// Hips lower than this are on the ground; on a bed or seat they are at half or more…
@@ -21,7 +23,7 @@ pub struct FallConfig {
     pub up: f32,
     /// A fall begins with hips at least this high…
     pub from: f32,
-    /// …and takes at most this long from there to the ground, seconds: falls take half of one, lying down more than one.
+    /// …and takes at most this long from there to the ground, seconds: falls take a third of one, lying down about one.
     pub within_s: f64,
     /// Hips go down at least this fast at some moment, metres per second: people who sit down reach 0.7.
     pub speed_m_s: f32,
@@ -38,11 +40,12 @@ pub struct FallConfig {
 impl Default for FallConfig {
     fn default() -> Self {
         Self {
+            enabled: false,
             keypoint_confidence: 0.3,
             ground: 0.35,
             up: 0.5,
             from: 0.75,
-            within_s: 1.0,
+            within_s: 0.6,
             speed_m_s: 0.8,
             ground_s: 3.0,
             severe_s: 15.0,
