@@ -98,67 +98,91 @@ fn whole(c: &mut Criterion) {
     group.finish();
 }
 
-/// The plain functions and plans, one packet (or one stream, or one block of 32 packets) at a time.
+/// The plain functions and plans: those of packets in batches, those over time in a block of 32 packets. Throughput is in
+/// bytes, inputs read and outputs written once.
 fn operations(c: &mut Criterion) {
     let mut group = c.benchmark_group("operation");
     for layout in LAYOUTS {
-        let (pairs, n) = (layout.pairs(), layout.subcarriers as usize);
-        let bytes = packets(layout, 32);
-        let x: Vec<Complex32> =
-            bytes.iter().map(|v| Complex32::new(f32::from(v[0]), f32::from(v[1]))).collect();
-        let packet = x[..layout.values()].to_vec();
+        let (pairs, n, values) = (layout.pairs(), layout.subcarriers as usize, layout.values());
         let index: Vec<f32> = index(layout.subcarriers).iter().map(|&k| f32::from(k)).collect();
-        let mut out = vec![0.0f32; layout.values()];
-        let id = |name: &str| BenchmarkId::new(name, layout);
+        for batch in BATCHES {
+            let x: Vec<Complex32> = packets(layout, batch)
+                .iter()
+                .map(|v| Complex32::new(f32::from(v[0]), f32::from(v[1])))
+                .collect();
+            let mut out = vec![0.0f32; x.len()];
+            let mut quotient = vec![Complex32::ZERO; x.len()];
+            let id = |name: &str| BenchmarkId::new(format!("{name}/{layout}"), batch);
+            let bytes = |per_value: usize| Throughput::Bytes((x.len() * per_value) as u64);
 
-        let mut scaled = packet.clone();
-        group.bench_function(id("agc"), |b| b.iter(|| agc::normalise(black_box(&mut scaled), n, &[])));
-        group.bench_function(id("phase_per_pair"), |b| {
-            b.iter(|| {
-                for (h, to) in packet.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-                    phase::sanitise_linear(black_box(h), &index, to);
-                }
+            let mut scaled = x.clone();
+            group.throughput(bytes(16)).bench_function(id("agc"), |b| {
+                b.iter(|| {
+                    for h in scaled.chunks_exact_mut(values) {
+                        black_box(agc::normalise(h, n, &[]));
+                    }
+                });
             });
-        });
-        group.bench_function(id("phase_shared"), |b| {
-            b.iter(|| phase::sanitise_spotfi(black_box(&packet), &index, &mut out));
-        });
-        let mut quotient = vec![Complex32::ZERO; n];
-        let last = &packet[(pairs - 1) * n..];
-        group.bench_function(id("ratio"), |b| {
-            b.iter(|| {
-                for h in packet.chunks_exact(n) {
-                    ratio::csi_ratio(black_box(h), last, 1.0, &mut quotient);
-                }
+            group.throughput(bytes(12)).bench_function(id("phase_per_pair"), |b| {
+                b.iter(|| {
+                    for (h, to) in black_box(&x).chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+                        phase::sanitise_linear(h, &index, to);
+                    }
+                });
             });
-        });
-        let mut delay = DelayPlan::contiguous(n);
-        let mut profile = vec![0.0; delay.len()];
-        group.bench_function(id("delay"), |b| {
-            b.iter(|| {
-                for h in packet.chunks_exact(n) {
-                    delay.run(black_box(h), &mut profile);
-                }
+            group.bench_function(id("phase_shared"), |b| {
+                b.iter(|| {
+                    for (h, to) in black_box(&x).chunks_exact(values).zip(out.chunks_exact_mut(values)) {
+                        phase::sanitise_spotfi(h, &index, to);
+                    }
+                });
             });
-        });
+            // Each antenna against the last of its packet.
+            let over_last =
+                |to: &mut [Complex32], work: &dyn Fn(&[Complex32], &[Complex32], &mut [Complex32])| {
+                    for (h, to) in black_box(&x).chunks_exact(values).zip(to.chunks_exact_mut(values)) {
+                        let last = &h[(pairs - 1) * n..];
+                        h.chunks_exact(n).zip(to.chunks_exact_mut(n)).for_each(|(h, to)| work(h, last, to));
+                    }
+                };
+            group.throughput(bytes(16)).bench_function(id("ratio"), |b| {
+                b.iter(|| over_last(&mut quotient, &|h, r, to| ratio::csi_ratio(h, r, 1.0, to)));
+            });
+            group.bench_function(id("conjugate_product"), |b| {
+                b.iter(|| over_last(&mut quotient, &|h, r, to| ratio::conjugate_product(h, r, to)));
+            });
+            let mut delay = DelayPlan::contiguous(n);
+            group.throughput(bytes(12)).bench_function(id("delay"), |b| {
+                b.iter(|| {
+                    for (h, to) in black_box(&x).chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+                        delay.run(h, to);
+                    }
+                });
+            });
+        }
+
+        let x: Vec<Complex32> =
+            packets(layout, 32).iter().map(|v| Complex32::new(f32::from(v[0]), f32::from(v[1]))).collect();
+        let id = |name: &str| BenchmarkId::new(name, layout);
+        let bytes = |per_value: usize| Throughput::Bytes((x.len() * per_value) as u64);
         let mut doppler = DopplerPlan::new(32, 32);
         let mut spectrum = vec![0.0; 32];
-        group.bench_function(id("doppler_32_all_streams"), |b| {
+        group.throughput(bytes(12)).bench_function(id("doppler_32_all_streams"), |b| {
             b.iter(|| {
-                for s in 0..layout.values() {
-                    doppler.run(black_box(&x), layout.values(), s, &mut spectrum);
+                for s in 0..values {
+                    doppler.run(black_box(&x), values, s, &mut spectrum);
                 }
             });
         });
         let block: Vec<f32> = x.iter().map(|h| h.norm()).collect();
         let (mut column, mut filtered, mut scratch) = (vec![0.0; 32], vec![0.0; 32], vec![0.0; 7]);
         let mut noisy = block.clone();
-        group.bench_function(id("hampel_32"), |b| {
+        group.throughput(bytes(8)).bench_function(id("hampel_32"), |b| {
             b.iter(|| {
                 noisy.copy_from_slice(&block);
                 hampel::hampel_block(
                     black_box(&mut noisy),
-                    layout.values(),
+                    values,
                     3,
                     3.0,
                     &mut column,
@@ -168,14 +192,19 @@ fn operations(c: &mut Criterion) {
             });
         });
         let received = [true; 32];
-        group.bench_function(id("motion_32"), |b| {
-            b.iter(|| motion::autocorrelation(black_box(&block), layout.values(), &received));
+        group.throughput(bytes(4)).bench_function(id("motion_32"), |b| {
+            b.iter(|| motion::autocorrelation(black_box(&block), values, &received));
         });
-        let mut pca = PcaPlan::new(32, layout.values(), 3);
+        let mut pca = PcaPlan::new(32, values, 3);
         group.bench_function(id("pca_32_first_3"), |b| b.iter(|| pca.run(black_box(&block), 20)));
     }
+    group.throughput(Throughput::Bytes(1024 * 8));
+    let mut line = vec![1.0; 1024];
+    group.bench_function("detrend_line_1024", |b| {
+        b.iter(|| filter::detrend_linear(black_box(&mut line)));
+    });
     let sections = filter::butterworth_bandpass(4, 0.1, 0.6, 20.0).unwrap();
-    let (mut state, mut line) = (vec![[0.0; 2]; sections.len()], vec![1.0; 1024]);
+    let mut state = vec![[0.0; 2]; sections.len()];
     group.bench_function("band_pass_1024", |b| {
         b.iter(|| filter::filter(&sections, &mut state, black_box(&mut line)));
     });
@@ -188,6 +217,7 @@ fn operations(c: &mut Criterion) {
         .map(|v| Complex32::new(f32::from(v[0]), f32::from(v[1])))
         .collect();
     let mut spectrum = vec![0.0; angles.len() * delays.len()];
+    group.throughput(Throughput::Elements(1));
     group.bench_function("music_3x30_61x50", |b| b.iter(|| music.run(black_box(&x), &mut spectrum)));
     group.finish();
 }

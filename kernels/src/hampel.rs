@@ -20,18 +20,47 @@ pub fn hampel(x: &[f32], half: usize, sigmas: f32, scratch: &mut [f32], out: &mu
     for (i, o) in out.iter_mut().enumerate().take(x.len()) {
         let window = &x[i.saturating_sub(half)..(i + half + 1).min(x.len())];
         let sorted = &mut scratch[..window.len()];
-        sorted.copy_from_slice(window);
-        let middle = median(sorted);
-        for (s, &w) in sorted.iter_mut().zip(window) {
-            *s = (w - middle).abs();
-        }
-        let limit = sigmas * MAD_TO_SIGMA * median(sorted);
+        sort(window, sorted);
+        let middle = 0.5 * (sorted[(window.len() - 1) / 2] + sorted[window.len() / 2]);
+        let limit = sigmas * MAD_TO_SIGMA * deviation(sorted, middle);
         if (x[i] - middle).abs() > limit {
             *o = middle;
             replaced += 1;
         }
     }
     replaced
+}
+
+/// `window` in ascending order, into `sorted` of the same length: an insertion, since windows are short.
+fn sort(window: &[f32], sorted: &mut [f32]) {
+    for (n, &value) in window.iter().enumerate() {
+        let mut at = n;
+        while at > 0 && sorted[at - 1].total_cmp(&value).is_gt() {
+            sorted[at] = sorted[at - 1];
+            at -= 1;
+        }
+        sorted[at] = value;
+    }
+}
+
+/// Median of the distances from `middle`, the median of `sorted`: they grow from the middle towards both ends.
+fn deviation(sorted: &[f32], middle: f32) -> f32 {
+    let n = sorted.len();
+    let (mut left, mut right) = (n / 2, n / 2);
+    let (mut before, mut last) = (0.0, 0.0);
+    for _ in 0..=n / 2 {
+        let below = if left > 0 { middle - sorted[left - 1] } else { f32::INFINITY };
+        let above = if right < n { sorted[right] - middle } else { f32::INFINITY };
+        before = last;
+        if below <= above {
+            last = below;
+            left = left.saturating_sub(1);
+        } else {
+            last = above;
+            right += 1;
+        }
+    }
+    if n % 2 == 1 { last } else { 0.5 * (before + last) }
 }
 
 /// [`hampel`] over every stream of `x`, `[T][streams]`; `column` and `column_out` are at least `T` long.
@@ -63,19 +92,4 @@ pub fn hampel_block(
         replaced += here;
     }
     replaced
-}
-
-/// Median of `x`, which is reordered; the mean of the middle two for an even count; 0 for none.
-pub fn median(x: &mut [f32]) -> f32 {
-    let n = x.len();
-    if n == 0 {
-        return 0.0;
-    }
-    let (below, &mut upper, _) = x.select_nth_unstable_by(n / 2, f32::total_cmp);
-    if n % 2 == 1 {
-        upper
-    } else {
-        let lower = below.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        0.5 * (lower + upper)
-    }
 }

@@ -16,29 +16,74 @@ pub fn autocorrelation(power: &[f32], streams: usize, received: &[bool]) -> Opti
     if count < 3 || pairs == 0 {
         return None;
     }
+    // Weighted so that gaps lower neither sum against the other: (1/pairs) against (1/(count - 1)).
+    let weight = (count - 1) as f64 / pairs as f64;
     let (mut sum, mut used) = (0.0f64, 0usize);
-    for s in 0..streams {
-        let values =
-            || power.chunks_exact(streams).map(|row| f64::from(row[s])).zip(received.iter().copied());
-        let mean = values().filter(|v| v.1).map(|v| v.0).sum::<f64>() / count as f64;
-        let (mut variance, mut lagged) = (0.0, 0.0);
-        let mut before: Option<f64> = None;
-        for (value, got) in values() {
-            let now = got.then_some(value - mean);
-            if let Some(now) = now {
-                variance += now * now;
-                lagged += now * before.unwrap_or(0.0);
+    for from in (0..streams).step_by(BLOCK) {
+        let block = Block::of(power, streams, from, received, count);
+        for i in 0..BLOCK.min(streams - from) {
+            // What f32 rounding leaves of a constant is no variation.
+            if block.variance[i] > 1e-12 * block.mean[i] * block.mean[i] * count as f64 {
+                sum += block.lagged[i] / block.variance[i] * weight;
+                used += 1;
             }
-            before = now;
-        }
-        // What f32 rounding leaves of a constant is no variation.
-        if variance > 1e-12 * mean * mean * count as f64 {
-            // Weighted so that gaps lower neither sum against the other: (1/pairs) against (1/(count - 1)).
-            sum += lagged / variance * ((count - 1) as f64 / pairs as f64);
-            used += 1;
         }
     }
     (used > 0).then(|| (sum / used as f64) as f32)
+}
+
+/// Streams worked on at once: rows are read in the order in which they lie in memory, and the sums stay in registers.
+const BLOCK: usize = 16;
+
+/// Sums of neighbouring streams over the received steps.
+struct Block {
+    mean: [f64; BLOCK],
+    /// `Σ (g_t − ḡ)²`.
+    variance: [f64; BLOCK],
+    /// `Σ (g_t − ḡ)(g_{t+1} − ḡ)` over neighbours that were both received.
+    lagged: [f64; BLOCK],
+}
+
+impl Block {
+    fn of(x: &[f32], streams: usize, from: usize, received: &[bool], count: usize) -> Self {
+        let width = BLOCK.min(streams - from);
+        let rows = || {
+            x.chunks_exact(streams).zip(received).map(|(row, &got)| {
+                got.then(|| {
+                    let mut values = [0.0f64; BLOCK];
+                    match row[from..from + width].as_chunks::<BLOCK>().0 {
+                        [all] => values.iter_mut().zip(all).for_each(|(v, &x)| *v = f64::from(x)),
+                        _ => {
+                            let some = &row[from..from + width];
+                            values.iter_mut().zip(some).for_each(|(v, &x)| *v = f64::from(x));
+                        }
+                    }
+                    values
+                })
+            })
+        };
+        let mut out = Self { mean: [0.0; BLOCK], variance: [0.0; BLOCK], lagged: [0.0; BLOCK] };
+        for row in rows().flatten() {
+            for i in 0..BLOCK {
+                out.mean[i] += row[i];
+            }
+        }
+        out.mean.iter_mut().for_each(|m| *m /= count as f64);
+        let mut before = [0.0f64; BLOCK];
+        for row in rows() {
+            let Some(mut row) = row else {
+                before = [0.0; BLOCK];
+                continue;
+            };
+            for i in 0..BLOCK {
+                row[i] -= out.mean[i];
+                out.variance[i] += row[i] * row[i];
+                out.lagged[i] += row[i] * before[i];
+            }
+            before = row;
+        }
+        out
+    }
 }
 
 /// Spatial turbulence of one packet: standard deviation over subcarriers of the amplitude, divided by its mean. Free
@@ -73,22 +118,22 @@ pub fn moving_variance(x: &[f32], received: &[bool], window: usize, out: &mut [f
 /// left out. `amplitude` is `[T][streams]`; `None` with fewer than 2 received steps.
 pub fn fluctuation(amplitude: &[f32], streams: usize, received: &[bool]) -> Option<f32> {
     let streams = streams.max(1);
-    let count = amplitude.chunks_exact(streams).zip(received).filter(|(_, got)| **got).count() as f64;
-    if count < 2.0 {
+    let count = amplitude.chunks_exact(streams).zip(received).filter(|(_, got)| **got).count();
+    if count < 2 {
         return None;
     }
-    let values = |s: usize| {
-        let rows = amplitude.chunks_exact(streams).zip(received).filter(|(_, got)| **got);
-        rows.map(move |(row, _)| f64::from(row[s]))
+    let blocks = || {
+        let starts = (0..streams).step_by(BLOCK);
+        starts.map(|from| (BLOCK.min(streams - from), Block::of(amplitude, streams, from, received, count)))
     };
-    let mean = |s: usize| values(s).sum::<f64>() / count;
-    let greatest = (0..streams).map(mean).fold(0.0, f64::max);
+    let greatest = blocks().flat_map(|(width, b)| b.mean.into_iter().take(width)).fold(0.0, f64::max);
     let (mut sum, mut used) = (0.0, 0usize);
-    for s in 0..streams {
-        let m = mean(s);
-        if m > 0.05 * greatest {
-            sum += (values(s).map(|v| (v - m).powi(2)).sum::<f64>() / count).sqrt() / m;
-            used += 1;
+    for (width, block) in blocks() {
+        for (&mean, &variance) in block.mean.iter().zip(&block.variance).take(width) {
+            if mean > 0.05 * greatest {
+                sum += (variance / count as f64).sqrt() / mean;
+                used += 1;
+            }
         }
     }
     (used > 0).then(|| (sum / used as f64) as f32)
