@@ -84,10 +84,15 @@ pub struct CleanupSpec {
 impl CleanupSpec {
     /// Whole windows in `input`; an error for none, more than the plan holds, or a part of one.
     pub(crate) fn windows_in(&self, input: &Iq<'_>) -> Result<usize, CleanupError> {
+        self.whole_windows(input.len())
+    }
+
+    /// Windows in so many complex values.
+    pub(crate) fn whole_windows(&self, values: usize) -> Result<usize, CleanupError> {
         let window_values = self.steps * self.layout.values();
-        let windows = input.len() / window_values;
-        if windows == 0 || windows > self.windows || windows * window_values != input.len() {
-            return Err(CleanupError::Input { values: input.len(), window_values, windows: self.windows });
+        let windows = values / window_values;
+        if windows == 0 || windows > self.windows || windows * window_values != values {
+            return Err(CleanupError::Input { values, window_values, windows: self.windows });
         }
         Ok(windows)
     }

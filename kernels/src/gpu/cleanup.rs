@@ -1,10 +1,11 @@
 //! The cleanup plan on a GPU.
 
 use super::{
+    batch::{DeviceSamples, GpuBatch},
     context::{GpuContext, GpuError},
     kernel,
     profile::{Busy, Profile},
-    stages::{Builder, FLAT, Stage, Windows},
+    stages::{Builder, FLAT, Stage},
     transfer::{Download, Upload, packed},
 };
 use crate::cleanup::{Clean, Cleanup, CleanupError, CleanupSpec, Iq, Sizes};
@@ -15,7 +16,8 @@ pub struct GpuOptions {
     /// Every run brings its results to the host in the same submission, for [`Cleanup::read`]. Without it they stay
     /// on the device until `read` asks for them.
     pub readback: bool,
-    /// Upload buffers: with two, the host writes a batch while the device works on the one before.
+    /// Upload buffers: with two, the host writes a batch while the device works on the one before. With none the plan is
+    /// made for [`GpuCleanup::record`], and [`Cleanup::run`] makes one when it is first called.
     pub slots: usize,
     /// Bytes of the widest complex sample expected: 2, 4 or 8. A wider one makes larger buffers when it first comes.
     pub sample_bytes: usize,
@@ -83,7 +85,9 @@ pub struct GpuCleanup {
     stages: Vec<Stage>,
     outputs: Vec<wgpu::Buffer>,
     upload: Upload,
-    download: Download,
+    /// Made when it is first needed.
+    download: Option<Download>,
+    download_bytes: u64,
     profile: Option<Profile>,
     options: GpuOptions,
     windows: usize,
@@ -128,8 +132,12 @@ impl GpuCleanup {
             .zip(lens)
             .map(|(_, len)| kernel::storage(context, "results", bytes(len)))
             .collect::<Result<Vec<_>, _>>()?;
-        let upload = Upload::new(context, options.slots, values * options.sample_bytes.clamp(2, 8) as u64)?;
-        let download = Download::new(context, bytes(lens.iter().sum()))?;
+        let sample_bytes = if options.slots == 0 { 0 } else { options.sample_bytes.clamp(2, 8) as u64 };
+        let upload = Upload::new(context, options.slots, values * sample_bytes)?;
+        let download = match options.readback {
+            true => Some(Download::new(context, bytes(lens.iter().sum()))?),
+            false => None,
+        };
         let stages = Builder { context, spec: &spec, outputs: &outputs, input: upload.input() }.stages()?;
         Ok(Self {
             context: context.clone(),
@@ -137,10 +145,15 @@ impl GpuCleanup {
             outputs,
             upload,
             download,
+            download_bytes: bytes(lens.iter().sum()),
             profile: Profile::new(context, options.timed_runs)?,
             options,
             windows: 0,
-            host: vec![0.0; spec.windows * lens.iter().sum::<usize>()],
+            host: if options.readback {
+                vec![0.0; spec.windows * lens.iter().sum::<usize>()]
+            } else {
+                vec![]
+            },
             motion: vec![None; if spec.motion { spec.windows } else { 0 }],
             sizes,
             spec,
@@ -152,6 +165,37 @@ impl GpuCleanup {
     /// buffers without meaning.
     pub fn output(&self, output: Output) -> &wgpu::Buffer {
         &self.outputs[output as usize]
+    }
+
+    /// Adds a run over `samples` to `batch`, which several plans may share. The results stay on the device; work that
+    /// is recorded or submitted later sees them without a wait. [`Cleanup::read`] knows nothing of this run.
+    ///
+    /// # Errors
+    /// [`CleanupError::Input`] if the samples are no whole windows, or too many; [`CleanupError::Device`].
+    pub fn record(&mut self, batch: &mut GpuBatch, samples: &DeviceSamples) -> Result<(), CleanupError> {
+        let windows = self.spec.whole_windows(samples.values())?;
+        let context = &self.context;
+        context.guarded(|| {
+            let groups: Vec<Option<wgpu::BindGroup>> = self
+                .stages
+                .iter()
+                .map(|stage| {
+                    let behind = stage.behind_input.as_ref()?;
+                    let behind = behind.iter().map(|buffer| buffer.as_entire_buffer_binding());
+                    let parts: Vec<_> = std::iter::once(samples.binding()).chain(behind).collect();
+                    Some(stage.kernel.bind_parts(context, 0, &parts))
+                })
+                .collect();
+            let mut pass = batch.encoder().begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("cleanup"),
+                timestamp_writes: self.profile.as_mut().and_then(Profile::next),
+            });
+            for (stage, own) in self.stages.iter().zip(&groups) {
+                stage.dispatch(&mut pass, samples.format(), own.as_ref(), windows);
+            }
+        })?;
+        self.windows = windows;
+        Ok(())
     }
 
     /// Windows of the last run.
@@ -210,21 +254,15 @@ impl GpuCleanup {
                 timestamp_writes: self.profile.as_mut().and_then(Profile::next),
             });
             for stage in &self.stages {
-                let groups: Vec<_> = stage.groups.iter().collect();
-                let n = windows as u32;
-                let counts = match stage.windows {
-                    Windows::First => [n, 1, 1],
-                    Windows::Second => [stage.counts[0], n, stage.counts[1]],
-                };
-                stage.kernel.dispatch(&mut pass, format, &groups, counts);
+                stage.dispatch(&mut pass, format, None, windows);
             }
             drop(pass);
             let down = if self.options.readback { self.record_download(&mut encoder, windows) } else { 0 };
             Ok((context.queue().submit([encoder.finish()]), down))
         });
         let (submission, down) = self.upload.submitted(&context, result.flatten())?;
-        if down > 0 {
-            self.download.submitted(&submission, down);
+        if let Some(download) = self.download.as_mut().filter(|_| down > 0) {
+            download.submitted(&submission, down);
         }
         context.check()
     }
@@ -234,21 +272,30 @@ impl GpuCleanup {
             let len = windows * o.len(&self.spec, &self.sizes) * size_of::<f32>();
             (&self.outputs[o as usize], len as u64)
         });
-        self.download.record(encoder, &parts)
+        self.download.as_mut().map_or(0, |download| download.record(encoder, &parts))
     }
 
     fn fetch(&mut self) -> Result<(), GpuError> {
         let (windows, context) = (self.windows, self.context.clone());
+        if self.download.is_none() {
+            self.download = Some(Download::new(&context, self.download_bytes)?);
+            self.host = vec![0.0; self.floats(self.spec.windows)];
+        }
+        let floats = self.floats(windows);
         if !self.options.readback && windows > 0 {
             let (submission, bytes) = context.guarded(|| {
                 let mut encoder = context.device().create_command_encoder(&Default::default());
                 let bytes = self.record_download(&mut encoder, windows);
                 (context.queue().submit([encoder.finish()]), bytes)
             })?;
-            self.download.submitted(&submission, bytes);
+            if let Some(download) = &mut self.download {
+                download.submitted(&submission, bytes);
+            }
         }
-        let floats = self.floats(windows);
-        self.download.fetch(&context, bytemuck::cast_slice_mut(&mut self.host[..floats]))
+        match &mut self.download {
+            Some(download) => download.fetch(&context, bytemuck::cast_slice_mut(&mut self.host[..floats])),
+            None => context.check(),
+        }
     }
 }
 

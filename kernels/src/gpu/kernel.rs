@@ -4,19 +4,21 @@ use super::context::{GpuContext, GpuError};
 
 /// Constants in front of a kernel's source: what the plan knows is compiled in.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Constants(String);
+pub struct Constants(String);
 
 impl Constants {
-    pub(super) fn u32(self, name: &str, value: usize) -> Self {
+    /// A whole number.
+    pub fn u32(self, name: &str, value: usize) -> Self {
         self.line(name, "u32", &format!("{value}u"))
     }
 
     /// `value` is finite.
-    pub(super) fn f32(self, name: &str, value: f32) -> Self {
+    pub fn f32(self, name: &str, value: f32) -> Self {
         self.line(name, "f32", &format!("{value:?}"))
     }
 
-    pub(super) fn bool(self, name: &str, value: bool) -> Self {
+    /// `true` or `false`.
+    pub fn bool(self, name: &str, value: bool) -> Self {
         self.line(name, "bool", if value { "true" } else { "false" })
     }
 
@@ -25,15 +27,18 @@ impl Constants {
         self
     }
 
-    pub(super) fn source(&self, parts: &[&str]) -> String {
+    /// The constants, then the parts.
+    pub fn source(&self, parts: &[&str]) -> String {
         std::iter::once(self.0.as_str()).chain(parts.iter().copied()).collect::<Vec<_>>().join("\n")
     }
 }
 
 /// Whether a kernel writes a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub enum Access {
+    /// `var<storage, read>`.
     Read,
+    /// `var<storage, read_write>`.
     Write,
 }
 
@@ -113,9 +118,23 @@ impl Kernel {
         group: usize,
         buffers: &[&wgpu::Buffer],
     ) -> wgpu::BindGroup {
+        let whole: Vec<_> = buffers.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
+        self.bind_parts(context, group, &whole)
+    }
+
+    /// Binds parts of buffers.
+    pub(super) fn bind_parts(
+        &self,
+        context: &GpuContext,
+        group: usize,
+        parts: &[wgpu::BufferBinding<'_>],
+    ) -> wgpu::BindGroup {
         let entries: Vec<_> = (0u32..)
-            .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .zip(parts)
+            .map(|(binding, part)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(part.clone()),
+            })
             .collect();
         context.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,

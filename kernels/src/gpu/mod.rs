@@ -8,6 +8,7 @@
 //! No call panics when the device is lost or out of memory: it returns an error, and so does every later call, so that
 //! the caller can go on with the CPU.
 
+mod batch;
 mod cleanup;
 mod context;
 mod kernel;
@@ -19,8 +20,10 @@ mod transfer;
 mod transform;
 
 pub use self::{
+    batch::{DeviceSamples, GpuBatch, Pool, Pooled, Program, Readback, SampleFormat, Uploads},
     cleanup::{GpuCleanup, GpuOptions, Output},
     context::{Adapter, AdapterChoice, GpuContext, GpuError, adapters},
+    kernel::{Access, Constants},
     product::GpuProduct,
     profile::Busy,
     series::{Block, Components, Detrend, GpuSeries, Series, SeriesSpec},

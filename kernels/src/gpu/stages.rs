@@ -18,7 +18,7 @@ pub(super) struct Stage {
     /// The buffers of group 0 behind the input, where the input is the first: to bind again when it is replaced.
     pub(super) behind_input: Option<Vec<wgpu::Buffer>>,
     pub(super) counts: [u32; 2],
-    pub(super) windows: Windows,
+    windows: Windows,
 }
 
 /// Which dimension of the workgroups counts windows.
@@ -41,7 +41,8 @@ struct Column {
 /// Column of the packet and, in the top bit, that its neighbour is the common step away.
 const NEIGHBOUR: u32 = 1 << 31;
 
-const SAMPLES: &str = include_str!("wgsl/samples.wgsl");
+/// Unpacks samples: `sample(v)` is value `v` of a storage buffer `samples` of `u32`s, in the format `FORMAT`.
+pub(super) const SAMPLES: &str = include_str!("wgsl/samples.wgsl");
 const PACKET: &str = include_str!("wgsl/packet.wgsl");
 const HAMPEL: &str = include_str!("wgsl/hampel.wgsl");
 const TRANSFORM: &str = include_str!("wgsl/transform.wgsl");
@@ -265,6 +266,24 @@ impl Stage {
         // Checked against the device's limit, which is a u32.
         let counts = counts.map(|n| n as u32);
         Self { kernel, groups, behind_input: None, counts, windows: Windows::Second }
+    }
+
+    /// Works on so many windows; `first` takes the place of the stage's own first group of buffers.
+    pub(super) fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        format: usize,
+        first: Option<&wgpu::BindGroup>,
+        windows: usize,
+    ) {
+        let own = &self.groups[usize::from(first.is_some())..];
+        let groups: Vec<_> = first.into_iter().chain(own).collect();
+        let n = windows as u32;
+        let counts = match self.windows {
+            Windows::First => [n, 1, 1],
+            Windows::Second => [self.counts[0], n, self.counts[1]],
+        };
+        self.kernel.dispatch(pass, format, &groups, counts);
     }
 }
 

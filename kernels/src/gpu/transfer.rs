@@ -26,6 +26,7 @@ const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
 
 /// A mapping that was asked for.
+#[derive(Debug)]
 struct Mapping(Arc<AtomicU8>);
 
 impl Mapping {
@@ -51,13 +52,14 @@ impl Mapping {
 }
 
 /// A ring of buffers that the host writes while the device works on what earlier ones brought.
-pub(super) struct Upload {
+#[derive(Debug)]
+pub(super) struct Staging {
     slots: Vec<Slot>,
     next: usize,
     capacity: u64,
-    input: wgpu::Buffer,
 }
 
+#[derive(Debug)]
 struct Slot {
     buffer: wgpu::Buffer,
     /// `None`: mapped since it was made.
@@ -65,10 +67,12 @@ struct Slot {
     submission: Option<wgpu::SubmissionIndex>,
 }
 
-impl Upload {
-    pub(super) fn new(context: &GpuContext, slots: usize, bytes: u64) -> Result<Self, GpuError> {
-        let input = kernel::storage(context, "input", bytes)?;
-        let capacity = input.size();
+impl Staging {
+    pub(super) fn new(context: &GpuContext, slots: usize, capacity: u64) -> Result<Self, GpuError> {
+        let limit = context.device().limits().max_buffer_size;
+        if capacity > limit {
+            return Err(GpuError::Limit { what: "an upload", needed: capacity, limit });
+        }
         let make = || Slot {
             buffer: context.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("upload"),
@@ -80,24 +84,21 @@ impl Upload {
             submission: None,
         };
         let slots = context.guarded(|| (0..slots.max(1)).map(|_| make()).collect())?;
-        Ok(Self { slots, next: 0, capacity, input })
-    }
-
-    /// The device's side.
-    pub(super) fn input(&self) -> &wgpu::Buffer {
-        &self.input
+        Ok(Self { slots, next: 0, capacity })
     }
 
     pub(super) fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Writes `bytes`, at most the capacity, to the next slot, waiting for its last use to end, and records the copy.
+    /// Writes `bytes`, at most the capacity, to the next slot, waiting for its last use to end, and records the copy
+    /// to the start of `to`.
     pub(super) fn write(
         &mut self,
         context: &GpuContext,
         bytes: &[u8],
         encoder: &mut wgpu::CommandEncoder,
+        to: &wgpu::Buffer,
     ) -> Result<(), GpuError> {
         let slot = &mut self.slots[self.next];
         if let Some(mapping) = &slot.mapping {
@@ -109,7 +110,7 @@ impl Upload {
             Err(error) => context.fault().set(GpuError::Lost(error.to_string())),
         }
         slot.buffer.unmap();
-        encoder.copy_buffer_to_buffer(&slot.buffer, 0, &self.input, 0, padded);
+        encoder.copy_buffer_to_buffer(&slot.buffer, 0, to, 0, padded);
         context.check()
     }
 
@@ -127,6 +128,47 @@ impl Upload {
             slot.mapping = Some(Mapping::request(&slot.buffer, wgpu::MapMode::Write, capacity));
         });
         result.and_then(|done| asked.map(|()| done))
+    }
+}
+
+/// A ring of upload buffers and the one on the device that they are copied to.
+pub(super) struct Upload {
+    staging: Staging,
+    input: wgpu::Buffer,
+}
+
+impl Upload {
+    pub(super) fn new(context: &GpuContext, slots: usize, bytes: u64) -> Result<Self, GpuError> {
+        let input = kernel::storage(context, "input", bytes)?;
+        Ok(Self { staging: Staging::new(context, slots, input.size())?, input })
+    }
+
+    /// The device's side.
+    pub(super) fn input(&self) -> &wgpu::Buffer {
+        &self.input
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.staging.capacity()
+    }
+
+    /// See [`Staging::write`].
+    pub(super) fn write(
+        &mut self,
+        context: &GpuContext,
+        bytes: &[u8],
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<(), GpuError> {
+        self.staging.write(context, bytes, encoder, &self.input)
+    }
+
+    /// See [`Staging::submitted`].
+    pub(super) fn submitted<T>(
+        &mut self,
+        context: &GpuContext,
+        result: Result<(wgpu::SubmissionIndex, T), GpuError>,
+    ) -> Result<(wgpu::SubmissionIndex, T), GpuError> {
+        self.staging.submitted(context, result)
     }
 }
 
