@@ -180,6 +180,23 @@ impl Batch {
     /// From the features `[link][STEPS][FEATURES]` and fixed features `[link][FIXED]` of all windows' links in order, and
     /// the number of links of each window.
     pub fn from_parts(features: Vec<f32>, fixed: Vec<f32>, links: &[usize], device: &Device) -> Self {
+        let shape = Self::features_shape(links.iter().sum());
+        let features = Tensor::from_data(TensorData::new(features, shape), device);
+        Self::with_features(features, fixed, links, device)
+    }
+
+    /// Shape of the features of so many links.
+    pub(crate) fn features_shape(links: usize) -> [usize; 3] {
+        [links, PATCHES, PATCH * FEATURES]
+    }
+
+    /// As [`Self::from_parts`], from features that are a tensor of [`Self::features_shape`].
+    pub(crate) fn with_features(
+        features: Tensor<3>,
+        fixed: Vec<f32>,
+        links: &[usize],
+        device: &Device,
+    ) -> Self {
         let (windows, total) = (links.len(), links.iter().sum::<usize>());
         let mut gather = vec![0.0f32; windows * total];
         let mut spread = vec![0.0f32; windows * total];
@@ -192,10 +209,7 @@ impl Batch {
             at += n;
         }
         Self {
-            features: Tensor::from_data(
-                TensorData::new(features, [total, PATCHES, PATCH * FEATURES]),
-                device,
-            ),
+            features,
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
             spread: Tensor::from_data(TensorData::new(spread, [total, windows]), device),

@@ -248,23 +248,120 @@ fn a_wrong_training_configuration_is_refused() {
 
 /// On any adapter, also lavapipe; skipped where there is none, unless `REQUIRE_GPU` forbids that.
 #[cfg(feature = "gpu")]
-#[test]
-fn the_gpu_answers_as_the_cpu_does() {
-    let gpu = match Predictor::load(&Weights::Shipped, DeviceChoice::Software) {
-        Ok(gpu) => gpu,
+fn on_gpu() -> Option<Predictor> {
+    match Predictor::load(&Weights::Shipped, DeviceChoice::Software) {
+        Ok(gpu) => Some(gpu),
         Err(LoadError::Device { reason, .. }) if std::env::var_os("REQUIRE_GPU").is_none() => {
             println!("skipped: {reason}");
-            return;
+            None
         }
         Err(e) => panic!("{e}"),
-    };
-    assert!(gpu.describe().device.starts_with("gpu"));
-    let inputs = inputs(somebody(), 300);
-    let (here, there) = (best(predictor(), &inputs), best(&gpu, &inputs));
-    for (a, b) in here.iter().zip(&there) {
-        assert!((a.confidence - b.confidence).abs() < 1e-3);
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn assert_near(here: &[Detection], there: &[Detection]) {
+    assert_eq!(here.len(), there.len());
+    for (a, b) in here.iter().zip(there) {
+        assert!((a.confidence - b.confidence).abs() < 1e-3, "{} {}", a.confidence, b.confidence);
         for (p, q) in a.keypoints.iter().zip(&b.keypoints) {
             assert!(distance(*p, *q) < 2e-3, "{p:?} {q:?}");
         }
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn the_gpu_answers_as_the_cpu_does() {
+    let Some(gpu) = on_gpu() else { return };
+    assert!(gpu.describe().device.starts_with("gpu"));
+    let inputs = inputs(somebody(), 300);
+    assert_near(&best(predictor(), &inputs), &best(&gpu, &inputs));
+}
+
+/// Packets go up as bytes, words and floats; what the network sees of them is made there.
+#[cfg(feature = "gpu")]
+#[test]
+fn packets_on_the_gpu_give_the_answers_of_packets_on_the_host() {
+    use invispose_kernels::gpu::{DeviceSamples, GpuBatch, Pool, SampleFormat, Uploads};
+    use invispose_kernels::{Complex32, Layout};
+    use invispose_models::input::{LinkWindow, ReferenceBuilder};
+    use invispose_models::predictor::DeviceWindow;
+
+    let Some(gpu) = on_gpu() else { return };
+    let context = gpu.compute().gpu().unwrap();
+    let kinds = [
+        (Layout::new(1, 3, 30), SampleFormat::I8, 50.0),
+        (Layout::new(1, 1, 52), SampleFormat::I16, 50.0),
+        (Layout::new(2, 2, 57), SampleFormat::F32, 100.0),
+        (Layout::new(1, 4, 5), SampleFormat::I8, 20.0),
+    ];
+    let mut uploads = Uploads::new(1);
+    let links: Vec<(Vec<Complex32>, Vec<bool>)> = kinds
+        .iter()
+        .map(|&(layout, format, rate)| {
+            let steps = (2.0 * rate) as usize;
+            let csi: Vec<Complex32> = (0..steps * layout.values())
+                .map(|i| {
+                    let (step, v) = ((i / layout.values()) as f32, (i % layout.values()) as f32);
+                    let h = Complex32::from_polar(60.0, 0.2 * v + 1.3 * step)
+                        + Complex32::from_polar(20.0, 0.3 * v + 1.5 * step);
+                    Complex32::new(h.re.round(), h.im.round())
+                })
+                .collect();
+            uploads.begin(format);
+            for h in &csi {
+                let words = [h.re as i16, h.im as i16];
+                match format {
+                    SampleFormat::I8 => uploads.push(&words.map(|w| w as i8 as u8), 1),
+                    SampleFormat::I16 => uploads.push(&words.map(i16::to_ne_bytes).concat(), 1),
+                    SampleFormat::F32 => uploads.push(&[h.re, h.im].map(f32::to_ne_bytes).concat(), 1),
+                }
+            }
+            (csi, (0..steps).map(|s| s > 7 && s % 5 != 0).collect())
+        })
+        .collect();
+    let mut batch = GpuBatch::new(context).unwrap();
+    let samples: Vec<DeviceSamples> = uploads.record(&mut batch, &Pool::new(context)).unwrap();
+    batch.submit(Some(&mut uploads), None).unwrap();
+
+    let references: Vec<_> = links
+        .iter()
+        .zip(&kinds)
+        .map(|((csi, _), (layout, ..))| {
+            let mut quiet = ReferenceBuilder::default();
+            csi.chunks_exact(layout.values()).skip(20).step_by(17).for_each(|p| quiet.push(*layout, p));
+            quiet.finish().unwrap()
+        })
+        .collect();
+    let window = |i: usize| LinkWindow {
+        csi: &links[i].0,
+        received: &links[i].1,
+        layout: kinds[i].0,
+        rate_hz: kinds[i].2,
+        transmitter_m: [0.5, 0.5, 1.0 + i as f32],
+        receiver_m: [4.0, 3.0, 1.2],
+        reference: &references[i],
+    };
+    let room_m = [5.0, 4.0, 2.5];
+    let sites: [&[usize]; 3] = [&[0, 1, 2], &[3], &[2, 0]];
+    let hosts: Vec<Input> = sites
+        .iter()
+        .map(|site| Input::new(room_m, &site.iter().map(|&i| window(i)).collect::<Vec<_>>()).unwrap())
+        .collect();
+    let there: Vec<DeviceWindow<'_>> = sites
+        .iter()
+        .map(|site| DeviceWindow {
+            room_m,
+            links: site.iter().map(|&i| window(i)).collect(),
+            samples: site.iter().map(|&i| &samples[i]).collect(),
+        })
+        .collect();
+    // Twice: the second time burn uses its memory again.
+    for _ in 0..2 {
+        let want = predictor().predict(&hosts).unwrap();
+        let got = gpu.predict_on_device(&there).unwrap();
+        assert_eq!(got.len(), want.len());
+        want.iter().zip(&got).for_each(|(want, got)| assert_near(want, got));
     }
 }

@@ -4,6 +4,8 @@
 //! into [`BINS`] groups, receive antennas are compared in pairs (the clock's and the gain's faults are common to them and
 //! cancel), time is brought to [`RATE_HZ`], and everything is told relative to the quiet room.
 
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod moments;
 mod track;
 
@@ -121,49 +123,65 @@ impl Input {
     /// # Errors
     /// When there is no link or too many, or an array does not fit its layout.
     pub fn new(room_m: [f32; 3], links: &[LinkWindow<'_>]) -> Result<Self, InputError> {
-        if links.is_empty() {
-            return Err(InputError::NoLinks);
-        }
-        if links.len() > MAX_LINKS {
-            return Err(InputError::TooManyLinks(links.len()));
-        }
+        check(room_m, links)?;
         let mut received = 0;
         let inputs = links
             .iter()
-            .enumerate()
-            .map(|(i, link)| {
-                let input = link_input(i, room_m, link)?;
+            .map(|link| {
+                let input = link_input(room_m, link);
                 received += input.features.chunks_exact(FEATURES).filter(|f| f[FEATURES - 1] > 0.5).count();
-                Ok(input)
+                input
             })
-            .collect::<Result<Vec<_>, InputError>>()?;
+            .collect::<Vec<_>>();
         let coverage = received as f32 / (inputs.len() * STEPS) as f32;
         Ok(Self { room_m, links: inputs, coverage })
     }
 }
 
-fn link_input(index: usize, room_m: [f32; 3], link: &LinkWindow<'_>) -> Result<LinkInput, InputError> {
+/// Checks that an input can be made from these links of a room.
+///
+/// # Errors
+/// When there is no link or too many, or an array does not fit its layout.
+pub fn check(room_m: [f32; 3], links: &[LinkWindow<'_>]) -> Result<(), InputError> {
+    if links.is_empty() {
+        return Err(InputError::NoLinks);
+    }
+    if links.len() > MAX_LINKS {
+        return Err(InputError::TooManyLinks(links.len()));
+    }
+    for (index, link) in links.iter().enumerate() {
+        let values = link.layout.values();
+        let steps = link.received.len();
+        if values == 0 || link.csi.len() != steps.saturating_mul(values) {
+            return Err(InputError::Shape {
+                link: index,
+                values: link.csi.len(),
+                steps,
+                layout: link.layout,
+            });
+        }
+        if !(link.rate_hz.is_finite() && link.rate_hz >= MIN_RATE_HZ) {
+            return Err(InputError::Rate { link: index, rate_hz: link.rate_hz });
+        }
+        if room_m.iter().chain(&link.transmitter_m).chain(&link.receiver_m).any(|v| !v.is_finite()) {
+            return Err(InputError::Geometry { link: index });
+        }
+    }
+    Ok(())
+}
+
+fn link_input(room_m: [f32; 3], link: &LinkWindow<'_>) -> LinkInput {
     let values = link.layout.values();
-    let steps = link.received.len();
-    if values == 0 || link.csi.len() != steps.saturating_mul(values) {
-        return Err(InputError::Shape { link: index, values: link.csi.len(), steps, layout: link.layout });
-    }
-    if !(link.rate_hz.is_finite() && link.rate_hz >= MIN_RATE_HZ) {
-        return Err(InputError::Rate { link: index, rate_hz: link.rate_hz });
-    }
-    if room_m.iter().chain(&link.transmitter_m).chain(&link.receiver_m).any(|v| !v.is_finite()) {
-        return Err(InputError::Geometry { link: index });
-    }
     let mut track = FeatureTrack::new(link.reference.clone());
     for step in 0..STEPS {
         track.push(
             nearest(link, step).map(|s| Moments::of(link.layout, &link.csi[s * values..(s + 1) * values])),
         );
     }
-    Ok(LinkInput {
+    LinkInput {
         features: track.window(STEPS),
         fixed: fixed_features(link.reference, room_m, link.transmitter_m, link.receiver_m),
-    })
+    }
 }
 
 /// The received step of the window that lies nearest to the network's step, at most half a network step (or half a grid

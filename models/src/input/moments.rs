@@ -124,9 +124,9 @@ impl Moments {
 }
 
 /// Deviations of a twentieth are where the compression sets in.
-const GAIN: f32 = 20.0;
+pub(super) const GAIN: f32 = 20.0;
 /// Bins that fade deeper than this in the quiet room are not magnified further.
-const LEAST_AMPLITUDE: f32 = 0.1;
+pub(super) const LEAST_AMPLITUDE: f32 = 0.1;
 
 /// The number on the unit circle with this one's angle; 1 for 0.
 fn unit(z: Complex32) -> Complex32 {

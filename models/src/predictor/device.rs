@@ -1,8 +1,10 @@
-//! Which device the network runs on.
+//! Which device the network runs on, and cleanup with it.
 
 use std::{fmt, str::FromStr};
 
 use burn::tensor::Device;
+#[cfg(feature = "gpu")]
+use invispose_kernels::gpu::GpuContext;
 
 use crate::weights::LoadError;
 
@@ -51,38 +53,78 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// The device in use and its name for people.
+/// The device that the network computes on, and cleanup beside it where it is a GPU. Clones are the same device.
 #[derive(Clone, Debug)]
-pub(super) struct Chosen {
-    pub device: Device,
-    pub name: String,
+pub struct Compute {
+    device: Device,
+    name: String,
+    #[cfg(feature = "gpu")]
+    gpu: Option<GpuContext>,
 }
 
-impl Chosen {
-    fn cpu() -> Self {
-        Self { device: Device::flex(), name: "cpu (flex)".into() }
+impl Compute {
+    /// burn's flex backend.
+    pub fn cpu() -> Self {
+        Self::on(Device::flex())
     }
-}
 
-/// Opens the device that was asked for.
-pub(super) fn open(choice: DeviceChoice) -> Result<Chosen, LoadError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Chosen::cpu()),
-        DeviceChoice::Auto => Ok(adapter(choice).unwrap_or_else(|reason| {
-            tracing::info!(%reason, "no GPU for the network, using the CPU");
-            Chosen::cpu()
-        })),
-        asked => adapter(asked).map_err(|reason| LoadError::Device { asked: asked.to_string(), reason }),
+    /// A CPU device of burn's that is open already.
+    pub(crate) fn on(device: Device) -> Self {
+        Self {
+            device,
+            name: "cpu (flex)".into(),
+            #[cfg(feature = "gpu")]
+            gpu: None,
+        }
+    }
+
+    /// Opens the device that was asked for. Where `auto` finds no GPU the log says so.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`] where a GPU was asked for and there is none.
+    pub fn open(choice: DeviceChoice) -> Result<Self, LoadError> {
+        match choice {
+            DeviceChoice::Cpu => Ok(Self::cpu()),
+            DeviceChoice::Auto => Ok(adapter(choice).unwrap_or_else(|reason| {
+                tracing::info!(%reason, "no GPU: cleanup and the network run on the CPU");
+                Self::cpu()
+            })),
+            asked => adapter(asked).map_err(|reason| LoadError::Device { asked: asked.to_string(), reason }),
+        }
+    }
+
+    /// Its name for people, e.g. `cpu (flex)`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same device and queue for kernels; `None` on the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(&self) -> Option<&GpuContext> {
+        self.gpu.as_ref()
+    }
+
+    /// A GPU, or an adapter that passes for one.
+    pub fn is_gpu(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return self.gpu.is_some();
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+
+    /// burn's.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapter(_: DeviceChoice) -> Result<Chosen, String> {
+fn adapter(_: DeviceChoice) -> Result<Compute, String> {
     Err("this program was built without the feature `gpu`".into())
 }
 
 #[cfg(feature = "gpu")]
-fn adapter(choice: DeviceChoice) -> Result<Chosen, String> {
+fn adapter(choice: DeviceChoice) -> Result<Compute, String> {
     use std::{
         collections::BTreeMap,
         sync::{Mutex, PoisonError},
@@ -91,13 +133,13 @@ fn adapter(choice: DeviceChoice) -> Result<Chosen, String> {
     use burn::tensor::{DeviceKind, wgpu::wgpu::DeviceType};
 
     // A runtime can be set up once in a process, so what was opened is kept.
-    static OPENED: Mutex<BTreeMap<Option<usize>, (Chosen, bool)>> = Mutex::new(BTreeMap::new());
+    static OPENED: Mutex<BTreeMap<Option<usize>, (Compute, bool)>> = Mutex::new(BTreeMap::new());
     let index = match choice {
         DeviceChoice::GpuIndex(n) => Some(n),
         _ => None,
     };
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (chosen, software) = match opened.get(&index) {
+    let (compute, software) = match opened.get(&index) {
         Some(found) => found.clone(),
         None => {
             let kind = index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu);
@@ -105,15 +147,16 @@ fn adapter(choice: DeviceChoice) -> Result<Chosen, String> {
                 Device::wgpu_options().device_kind(kind).init_with_setup().map_err(|e| e.to_string())?;
             let info = setup.adapter.get_info();
             let name = format!("gpu: {} ({}, {:?})", info.name, info.backend, info.device_type);
-            let found = (Chosen { device, name }, info.device_type == DeviceType::Cpu);
+            let gpu = Some(GpuContext::from_device(setup.device, setup.queue));
+            let found = (Compute { device, name, gpu }, info.device_type == DeviceType::Cpu);
             opened.insert(index, found.clone());
             found
         }
     };
     if software && choice != DeviceChoice::Software {
-        return Err(format!("the only adapter is software: {}", chosen.name));
+        return Err(format!("the only adapter is software: {}", compute.name));
     }
-    Ok(chosen)
+    Ok(compute)
 }
 
 #[cfg(test)]
@@ -133,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_cpu_is_always_there_and_auto_finds_something() {
-        assert_eq!(open(DeviceChoice::Cpu).unwrap().name, "cpu (flex)");
-        assert!(!open(DeviceChoice::Auto).unwrap().name.is_empty());
+        assert_eq!(Compute::open(DeviceChoice::Cpu).unwrap().name(), "cpu (flex)");
+        assert!(!Compute::open(DeviceChoice::Auto).unwrap().name().is_empty());
     }
 }

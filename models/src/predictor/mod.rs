@@ -1,13 +1,20 @@
 //! The trained network in service.
 
 mod device;
+#[cfg(feature = "gpu")]
+mod on_gpu;
 
-use std::path::PathBuf;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 
 use burn::tensor::Device;
 
 pub use crate::{sim::Activity, weights::LoadError};
-pub use device::DeviceChoice;
+pub use device::{Compute, DeviceChoice};
+#[cfg(feature = "gpu")]
+pub use on_gpu::DeviceWindow;
 
 use crate::{
     evaluate::metrics::distance,
@@ -80,8 +87,12 @@ const CHUNK: usize = 32;
 pub struct Predictor {
     network: PoseNetwork,
     card: ModelCard,
-    device: Device,
-    device_name: String,
+    compute: Compute,
+    /// Where the weights came from, to load them again on the CPU.
+    weights: Option<Weights>,
+    /// Made when it is first needed.
+    #[cfg(feature = "gpu")]
+    features: std::sync::OnceLock<crate::input::gpu::FeatureProgram>,
 }
 
 impl Predictor {
@@ -90,18 +101,52 @@ impl Predictor {
     /// # Errors
     /// When the weights are damaged or of another version or shape, or the device cannot be had.
     pub fn load(weights: &Weights, choice: DeviceChoice) -> Result<Self, LoadError> {
-        let chosen = device::open(choice)?;
+        Self::load_on(weights, Compute::open(choice)?)
+    }
+
+    /// Loads weights onto an open device.
+    ///
+    /// # Errors
+    /// When the weights are damaged or of another version or shape.
+    pub fn load_on(weights: &Weights, compute: Compute) -> Result<Self, LoadError> {
         let (network, card) = match weights {
-            Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, &chosen.device)?,
-            Weights::File(path) => weights::from_file(path, &chosen.device)?,
-            Weights::Bytes(bytes) => weights::from_bytes(bytes, &chosen.device)?,
+            Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, compute.device())?,
+            Weights::File(path) => weights::from_file(path, compute.device())?,
+            Weights::Bytes(bytes) => weights::from_bytes(bytes, compute.device())?,
         };
-        Ok(Self { network, card, device: chosen.device, device_name: chosen.name })
+        Ok(Self { weights: Some(weights.clone()), ..Self::from_parts(network, card, compute) })
     }
 
     /// A network just trained.
     pub(crate) fn from_network(network: PoseNetwork, card: ModelCard, device: Device) -> Self {
-        Self { network, card, device, device_name: "cpu (flex)".into() }
+        Self::from_parts(network, card, Compute::on(device))
+    }
+
+    fn from_parts(network: PoseNetwork, card: ModelCard, compute: Compute) -> Self {
+        Self {
+            network,
+            card,
+            compute,
+            weights: None,
+            #[cfg(feature = "gpu")]
+            features: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The device in use.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// Goes on on the CPU, with the weights read anew: those on a device that was lost are gone.
+    ///
+    /// # Errors
+    /// When the file that they came from is no longer there or has changed.
+    pub fn move_to_cpu(&mut self) -> Result<(), LoadError> {
+        if let Some(weights) = self.weights.take() {
+            *self = Self::load_on(&weights, Compute::cpu())?;
+        }
+        Ok(())
     }
 
     /// Name and version of the model, e.g. `first 0.1.0`.
@@ -124,7 +169,7 @@ impl Predictor {
         use burn::module::Module;
         Description {
             model: self.model(),
-            device: self.device_name.clone(),
+            device: self.compute.name().to_owned(),
             parameters: self.network.num_params(),
             multiply_adds: self.card.network.multiply_adds(3),
             persons: SLOTS,
@@ -150,11 +195,13 @@ impl Predictor {
     /// When an input has the wrong shape or the device fails.
     pub fn predict(&self, inputs: &[Input]) -> Result<Vec<Vec<Detection>>, PredictError> {
         let outputs = self.outputs(inputs)?;
-        Ok(outputs
-            .chunks_exact(SLOTS * OUTPUTS)
-            .zip(inputs)
-            .map(|(window, input)| self.detections(window, input.room_m))
-            .collect())
+        Ok(self.detect(&outputs, inputs.iter().map(|i| i.room_m)))
+    }
+
+    /// What the network's plain answers say in each window's room.
+    fn detect(&self, outputs: &[f32], rooms_m: impl Iterator<Item = [f32; 3]>) -> Vec<Vec<Detection>> {
+        let windows = outputs.chunks_exact(SLOTS * OUTPUTS).zip(rooms_m);
+        windows.map(|(window, room_m)| self.detections(window, room_m)).collect()
     }
 
     /// The network's plain answers, `[window][SLOTS][OUTPUTS]`.
@@ -168,11 +215,23 @@ impl Predictor {
         }
         let mut outputs = Vec::with_capacity(inputs.len() * SLOTS * OUTPUTS);
         for chunk in inputs.chunks(CHUNK) {
-            let answer = self.network.forward(Batch::new(chunk, &self.device));
-            let data = answer.try_into_data().map_err(|e| PredictError::Device(e.to_string()))?;
-            outputs.extend(data.iter::<f32>());
+            outputs.extend(self.forward(|| Ok(Batch::new(chunk, self.compute.device())))?);
         }
         Ok(outputs)
+    }
+
+    /// The network's answers to one batch.
+    fn forward(&self, batch: impl FnOnce() -> Result<Batch, PredictError>) -> Result<Vec<f32>, PredictError> {
+        let compute = || {
+            let data = self.network.forward(batch()?).try_into_data();
+            data.map(|data| data.iter::<f32>().collect()).map_err(|e| PredictError::Device(e.to_string()))
+        };
+        // burn's runtime panics where a GPU has gone.
+        catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(PredictError::Device(what.unwrap_or_else(|| "it panicked".into())))
+        })
     }
 
     fn detections(&self, window: &[f32], room_m: [f32; 3]) -> Vec<Detection> {
