@@ -84,7 +84,7 @@ pub struct Common {
     /// Where packets come from: sim:…, udp://…, nexmon://…, file:…, recording:… (repeatable)
     #[arg(long, value_name = "URI")]
     pub source: Vec<String>,
-    /// Where the network runs: cpu, gpu, gpu:N or auto [default: auto]
+    /// Where cleanup and the network run: cpu, gpu, gpu:N or auto [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Also write all pose frames and CSI into this recording

@@ -23,10 +23,12 @@ pub struct Config {
     pub insecure_listen: bool,
     /// Where rings, baselines and recordings live.
     pub data_dir: PathBuf,
-    /// Where the network runs: `cpu`, `gpu`, `gpu:N` or `auto`.
+    /// Where cleanup and the network run: `cpu`, `gpu`, `gpu:N` or `auto`.
     pub device: String,
     /// Who may talk to the API.
     pub api: ApiSection,
+    /// How windows of all sites are gathered for one run of a GPU or of the network.
+    pub batch: BatchSection,
     /// Recent frames in memory, per site.
     pub ring: RingSection,
     /// Logging.
@@ -77,6 +79,16 @@ pub struct RingSection {
     pub slots: u32,
 }
 
+/// `[batch]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchSection {
+    /// At most so many windows.
+    pub windows: u32,
+    /// The first window of a batch waits at most this long for others, milliseconds.
+    pub wait_ms: u32,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,6 +136,7 @@ impl Default for Config {
             data_dir: "invispose-data".into(),
             device: "auto".into(),
             api: ApiSection::default(),
+            batch: BatchSection::default(),
             ring: RingSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
@@ -144,6 +157,12 @@ impl Default for Config {
 impl Default for RingSection {
     fn default() -> Self {
         Self { slots: 4096 }
+    }
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { windows: 32, wait_ms: 2 }
     }
 }
 
@@ -262,6 +281,9 @@ fn check(config: Config) -> anyhow::Result<Config> {
              behind a proxy that authenticates, or set insecure_listen = true",
             config.listen
         );
+    }
+    if !(1..=1024).contains(&config.batch.windows) {
+        bail!("batch.windows must be 1 to 1024");
     }
     if config.ring.slots < 2 {
         bail!("ring.slots must be at least 2");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use invispose_api::{ApiConfig, ApiState, Site};
-use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
+use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::motion::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
@@ -18,6 +18,7 @@ use invispose_pipeline::ring::{RingConfig, RingWriter};
 use invispose_pipeline::sources::{self, SourceSpec};
 use invispose_pipeline::stages::assembly::AssemblyConfig;
 use invispose_pipeline::stages::baseline::Baseline;
+use invispose_pipeline::stages::gather::BatchConfig;
 use invispose_pipeline::stages::inference::NetworkModel;
 use invispose_pipeline::stages::persons::Rules;
 use invispose_pipeline::stages::presence::PresenceConfig;
@@ -54,7 +55,10 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let data = DataDir::open(&config.data_dir)?;
 
     let health = Health::default();
-    let model = model(config, &mut places)?;
+    let choice: DeviceChoice = config.device.parse().map_err(|e| anyhow::anyhow!("device: {e}"))?;
+    let compute = Compute::open(choice)?;
+    health.set_device(compute.name());
+    let model = model(&mut places, compute.clone())?;
     let first_frame = options.say_first_frame;
 
     let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
@@ -69,9 +73,17 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
             ..Default::default()
+        })
+        .batch(BatchConfig {
+            windows: config.batch.windows as usize,
+            wait: Duration::from_millis(config.batch.wait_ms.into()),
         });
     if let Some(model) = model {
         builder = builder.model(Box::new(model));
+    }
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = compute.gpu() {
+        builder = builder.gpu(gpu.clone());
     }
     if let Some(path) = &options.record {
         builder = builder.record(record_setup(path, &places)?);
@@ -134,13 +146,12 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// The network, where some site may show poses.
-fn model(config: &Config, places: &mut [Place]) -> anyhow::Result<Option<NetworkModel>> {
-    let choice: DeviceChoice = config.device.parse().map_err(|e| anyhow::anyhow!("device: {e}"))?;
+fn model(places: &mut [Place], compute: Compute) -> anyhow::Result<Option<NetworkModel>> {
     if !places.iter().any(|p| p.evaluated_people.is_some() || p.site.experimental_poses) {
         tracing::info!("no site has earned poses: presence and motion only");
         return Ok(None);
     }
-    let predictor = Predictor::load(&Weights::Shipped, choice)?;
+    let predictor = Predictor::load_on(&Weights::Shipped, compute)?;
     predictor.warm_up()?;
     let about = predictor.describe();
     tracing::info!(

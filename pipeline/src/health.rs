@@ -144,7 +144,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Inner {
     sources: Mutex<Vec<Arc<SourceStats>>>,
-    /// Where inference runs and why, once decided.
+    /// Where cleanup and the network run, once decided.
     device: Mutex<Option<String>>,
     faults: Mutex<BTreeMap<Part, String>>,
     stages: Mutex<BTreeMap<&'static str, Arc<StageStats>>>,

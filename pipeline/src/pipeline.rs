@@ -26,7 +26,8 @@ use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull, wal
 use crate::stages::assembly::{Assembler, AssemblyConfig};
 use crate::stages::baseline::Baseline;
 use crate::stages::cleanup::Cleanup;
-use crate::stages::inference::{BatchConfig, Inference, PoseModel, SitePolicy};
+use crate::stages::gather::BatchConfig;
+use crate::stages::inference::{Inference, PoseModel, SitePolicy};
 use crate::stages::intake::{Input, Intake};
 use crate::stages::output::{Output, RecordItem, Recorder};
 use crate::stages::persons::{Persons, Rules};
@@ -110,6 +111,8 @@ pub struct PipelineBuilder {
     monitor: MonitorConfig,
     events: EventBus,
     alerts: Option<AlertDesk>,
+    #[cfg(feature = "gpu")]
+    gpu: Option<invispose_kernels::gpu::GpuContext>,
 }
 
 impl PipelineBuilder {
@@ -129,6 +132,8 @@ impl PipelineBuilder {
             monitor: MonitorConfig::default(),
             events: EventBus::default(),
             alerts: None,
+            #[cfg(feature = "gpu")]
+            gpu: None,
         }
     }
 
@@ -175,7 +180,15 @@ impl PipelineBuilder {
         self
     }
 
-    /// How windows are gathered for the network.
+    /// Cleans on this GPU, for as long as it lasts. To share it with the network, both take it from one
+    /// [`Compute`](invispose_models::predictor::Compute).
+    #[cfg(feature = "gpu")]
+    pub fn gpu(mut self, context: invispose_kernels::gpu::GpuContext) -> Self {
+        self.gpu = Some(context);
+        self
+    }
+
+    /// How windows are gathered for a GPU and for the network.
     pub fn batch(mut self, config: BatchConfig) -> Self {
         self.batch = config;
         self
@@ -210,6 +223,8 @@ impl PipelineBuilder {
         self.check()?;
         let Self { health, sites, model, ids, record, frames_to, assembly, presence, batch, .. } = self;
         let events = self.events;
+        #[cfg(feature = "gpu")]
+        let gpu = self.gpu;
         let (stop_handle, stop) = Stop::new();
         let mut sources = Vec::new();
         let mut workers = Vec::new();
@@ -267,8 +282,15 @@ impl PipelineBuilder {
         drop(windows);
 
         let (clean, from_cleanup) = bounded(WINDOWS_WAITING);
-        let mut cleanup = Cleanup::new();
-        workers.push(stage("cleanup", &health, from_assembly, clean, move |window| cleanup.run(window))?);
+        let cleanup = Cleanup::new();
+        let state = health.clone();
+        workers.push(Worker::spawn("cleanup", "cleanup", health.clone(), move || {
+            #[cfg(feature = "gpu")]
+            if let Some(gpu) = gpu {
+                return cleanup.serve_on(&gpu, batch, &state, &from_assembly, &clean);
+            }
+            cleanup.serve(&state, &from_assembly, &clean);
+        })?);
 
         let (observed, from_presence) = bounded(WINDOWS_WAITING);
         let faults = health.clone();

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod baseline;
 pub mod cleanup;
+pub mod gather;
 pub mod inference;
 pub mod intake;
 pub mod motion;

@@ -1,6 +1,9 @@
 //! How much of a window's variation moves: variation that is alike from one packet to the next, as against the
 //! receiver's noise, which is not.
 
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
+
 /// The motion statistics of one link's window. Amplitudes are of packets scaled to unit mean power, so gain steps
 /// are not in them.
 #[derive(Clone, Copy, Debug, PartialEq)]

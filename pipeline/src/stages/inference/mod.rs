@@ -8,10 +8,11 @@ mod network;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, after};
 
+use super::gather::{BatchConfig, gather};
 use super::presence::ObservedWindow;
 use super::worker::take;
 use crate::health::Health;
@@ -37,6 +38,11 @@ pub trait PoseModel: Send {
 
     /// Where it computes, e.g. `cpu (flex)`.
     fn device(&self) -> String;
+
+    /// Why it computes elsewhere than before; told once.
+    fn take_moved(&mut self) -> Option<String> {
+        None
+    }
 
     /// The people in each window, as many answers as windows; `None` for a window that it cannot look at, because no
     /// link has both a place in the site's configuration and a known quiet room.
@@ -74,21 +80,6 @@ pub struct Detections {
     pub experimental: bool,
 }
 
-/// How windows are gathered for one run of the network.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchConfig {
-    /// At most so many windows.
-    pub windows: usize,
-    /// The first window of a batch waits at most this long for others.
-    pub wait: Duration,
-}
-
-impl Default for BatchConfig {
-    fn default() -> Self {
-        Self { windows: 32, wait: Duration::from_millis(2) }
-    }
-}
-
 /// The stage.
 pub struct Inference {
     sites: HashMap<Arc<str>, SitePolicy>,
@@ -116,16 +107,10 @@ impl Inference {
     pub fn run(mut self, input: &Receiver<ObservedWindow>, output: &Sender<Detections>) {
         let stats = self.health.stage("inference");
         while let Ok(first) = input.recv() {
-            let started = take(&stats, input);
-            let mut batch = vec![first];
-            let deadline = started + self.batch.wait;
+            take(&stats, input);
             // A site that no model serves does not wait for others.
-            while batch.len() < self.batch.windows && batch.iter().any(|w| self.serves(w).is_some()) {
-                match input.recv_deadline(deadline) {
-                    Ok(next) => batch.push(next),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                }
-            }
+            let served = |batch: &[ObservedWindow]| batch.iter().any(|w| self.serves(w).is_some());
+            let batch = gather(first, input, self.batch.windows, &after(self.batch.wait), served);
             stats.taken.add(batch.len() as u64 - 1);
             let worked = Instant::now();
             let results = self.infer(batch);
@@ -173,6 +158,11 @@ impl Inference {
             match model.predict(&inputs) {
                 Ok(seen) => {
                     self.health.set_fault("inference", None);
+                    if let Some(moved) = model.take_moved() {
+                        tracing::error!("{moved}");
+                        self.health.set_device(model.device());
+                        self.health.set_fault("device", Some(moved));
+                    }
                     for (&i, seen) in looked_at.iter().zip(seen) {
                         answers[i] = seen;
                     }

@@ -2,23 +2,54 @@
 
 use std::sync::Arc;
 
-use invispose_models::input::{Input, LinkWindow, MAX_LINKS};
-use invispose_models::predictor::{self, Detection, Predictor};
+#[cfg(feature = "gpu")]
+use invispose_kernels::gpu::DeviceSamples;
+use invispose_models::input::{self, Input, LinkWindow, MAX_LINKS};
+#[cfg(feature = "gpu")]
+use invispose_models::predictor::DeviceWindow;
+use invispose_models::predictor::{self, Detection, PredictError, Predictor};
 
 use super::{ModelError, PoseInput, PoseModel};
 use crate::pose::{Activity, Keypoint};
+use crate::stages::cleanup::CleanLink;
 use crate::tracking::Observation;
 
 /// A [`Predictor`] in the pipeline.
 pub struct NetworkModel {
     predictor: Predictor,
+    moved: Option<String>,
     name: Arc<str>,
 }
 
 impl NetworkModel {
     /// Serves with `predictor`.
     pub fn new(predictor: Predictor) -> Self {
-        Self { name: predictor.model().into(), predictor }
+        Self { name: predictor.model().into(), predictor, moved: None }
+    }
+
+    /// The network's answers; when the GPU fails, those of the CPU, on which it goes on.
+    fn answer(&mut self, sites: &[Site<'_>]) -> Result<Vec<Vec<Detection>>, PredictError> {
+        match self.ask(sites) {
+            Err(PredictError::Device(error)) if self.predictor.compute().is_gpu() => {
+                self.predictor.move_to_cpu().map_err(|e| PredictError::Device(format!("{error}; {e}")))?;
+                self.moved = Some(format!("{error}; the network goes on on the CPU"));
+                self.ask(sites)
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask(&self, sites: &[Site<'_>]) -> Result<Vec<Vec<Detection>>, PredictError> {
+        #[cfg(feature = "gpu")]
+        if self.predictor.compute().is_gpu()
+            && let Some(windows) = sites.iter().map(Site::on_gpu).collect::<Option<Vec<_>>>()
+        {
+            return self.predictor.predict_on_device(&windows);
+        }
+        let input = |(i, site): (usize, &Site<'_>)| {
+            Input::new(site.room_m, &site.links).map_err(|_| PredictError::Shape(i))
+        };
+        self.predictor.predict(&sites.iter().enumerate().map(input).collect::<Result<Vec<_>, _>>()?)
     }
 }
 
@@ -31,20 +62,20 @@ impl PoseModel for NetworkModel {
         self.predictor.describe().device
     }
 
+    fn take_moved(&mut self) -> Option<String> {
+        self.moved.take()
+    }
+
     fn predict(&mut self, windows: &[PoseInput<'_>]) -> Result<Vec<Option<Vec<Observation>>>, ModelError> {
-        let mut usable = Vec::new();
         let mut inputs = Vec::new();
-        for (i, window) in windows.iter().enumerate() {
-            if let Some(input) = input(window) {
-                usable.push(i);
-                inputs.push(input);
-            }
-        }
+        let usable: Vec<usize> = (0..windows.len())
+            .filter(|&i| Site::of(&windows[i]).map(|site| inputs.push(site)).is_some())
+            .collect();
         let mut answers = vec![None; windows.len()];
         if inputs.is_empty() {
             return Ok(answers);
         }
-        let seen = self.predictor.predict(&inputs).map_err(|e| ModelError(e.to_string()))?;
+        let seen = self.answer(&inputs).map_err(|e| ModelError(e.to_string()))?;
         let within_m = self.predictor.within_m();
         for (&i, people) in usable.iter().zip(seen) {
             if let Some(answer) = answers.get_mut(i) {
@@ -55,31 +86,54 @@ impl PoseModel for NetworkModel {
     }
 }
 
-/// The window's links that stand somewhere and whose quiet room is known; `None` without any.
-fn input(window: &PoseInput<'_>) -> Option<Input> {
-    let clean = &window.window.clean;
-    let links: Vec<LinkWindow<'_>> = clean
-        .links
-        .iter()
-        .zip(&window.window.references)
-        .filter_map(|(link, reference)| {
-            let place = window.site.links.iter().find(|l| l.id == link.raw.link.as_str())?;
-            Some(LinkWindow {
-                csi: &link.raw.csi,
-                received: &link.raw.received,
-                layout: link.raw.layout,
-                rate_hz: clean.window.grid.rate_hz as f32,
-                transmitter_m: place.transmitter_m,
-                receiver_m: place.receiver_m,
-                reference: reference.as_deref()?,
+/// The window's links that stand somewhere and whose quiet room is known.
+struct Site<'a> {
+    room_m: [f32; 3],
+    links: Vec<LinkWindow<'a>>,
+    /// The same links on the GPU, where all of them are there.
+    #[cfg(feature = "gpu")]
+    samples: Option<Vec<&'a DeviceSamples>>,
+}
+
+impl<'a> Site<'a> {
+    /// `None` without any such link.
+    fn of(window: &PoseInput<'a>) -> Option<Self> {
+        let clean = &window.window.clean;
+        let (_used, links): (Vec<&CleanLink>, Vec<LinkWindow<'_>>) = clean
+            .links
+            .iter()
+            .zip(&window.window.references)
+            .filter_map(|(link, reference)| {
+                let place = window.site.links.iter().find(|l| l.id == link.raw.link.as_str())?;
+                let window = LinkWindow {
+                    csi: &link.raw.csi,
+                    received: &link.raw.received,
+                    layout: link.raw.layout,
+                    rate_hz: clean.window.grid.rate_hz as f32,
+                    transmitter_m: place.transmitter_m,
+                    receiver_m: place.receiver_m,
+                    reference: reference.as_deref()?,
+                };
+                Some((link, window))
             })
+            .take(MAX_LINKS)
+            .unzip();
+        // What makes an input unusable is a link's shape, which assembly has made sure of, or the site's configuration.
+        input::check(window.site.room_m, &links)
+            .inspect_err(|e| tracing::debug!("no input for the network: {e}"))
+            .ok()?;
+        Some(Self {
+            room_m: window.site.room_m,
+            links,
+            #[cfg(feature = "gpu")]
+            samples: _used.iter().map(|link| link.samples.as_ref()).collect(),
         })
-        .take(MAX_LINKS)
-        .collect();
-    // What makes an input unusable is a link's shape, which assembly has made sure of, or the site's configuration.
-    Input::new(window.site.room_m, &links)
-        .inspect_err(|e| tracing::debug!("no input for the network: {e}"))
-        .ok()
+    }
+
+    #[cfg(feature = "gpu")]
+    fn on_gpu(&self) -> Option<DeviceWindow<'a>> {
+        Some(DeviceWindow { room_m: self.room_m, links: self.links.clone(), samples: self.samples.clone()? })
+    }
 }
 
 fn observation(d: &Detection, within_m: f32) -> Observation {
