@@ -8,9 +8,11 @@
 //! of transforms that need them. Nothing but a constructor allocates. `docs/kernels.md` lists formulas and sources.
 
 pub mod agc;
+pub mod breathing;
 pub mod cleanup;
 pub mod cpu;
 pub mod delay;
+pub mod discriminant;
 pub mod doppler;
 pub mod filter;
 #[cfg(feature = "gpu")]
