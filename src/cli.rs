@@ -250,6 +250,9 @@ pub struct Evaluate {
     /// Weights other than the shipped ones
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Write the trade-offs that thresholds sit on as SVG into this folder
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::site::SiteConfig;
+use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::tracking::TrackerConfig;
 use invispose_pipeline::understanding::{ActivityConfig, Clock, FallConfig, ZoneRules};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct Config {
     pub log: LogSection,
     /// The windows that the network sees.
     pub window: WindowSection,
+    /// What counts as somebody, by the signal alone.
+    pub presence: PresenceConfig,
     /// How people are followed.
     pub tracking: TrackerConfig,
     /// When somebody is in a zone.
@@ -140,6 +143,7 @@ impl Default for Config {
             ring: RingSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
+            presence: PresenceConfig::default(),
             tracking: TrackerConfig::default(),
             zones: ZoneRules::default(),
             activity: ActivityConfig::default(),
@@ -284,6 +288,17 @@ fn check(config: Config) -> anyhow::Result<Config> {
     }
     if !(1..=1024).contains(&config.batch.windows) {
         bail!("batch.windows must be 1 to 1024");
+    }
+    let presence = &config.presence;
+    if !(presence.off > 0.0 && presence.on >= presence.off) {
+        bail!(
+            "presence.on = {} must be at least presence.off = {}, and that above 0",
+            presence.on,
+            presence.off
+        );
+    }
+    if !(0.0..=1.0).contains(&presence.quantile) || !(0.0..=1.0).contains(&presence.breathing.min_quality) {
+        bail!("presence.quantile and presence.breathing.min_quality are shares, 0 to 1");
     }
     if config.ring.slots < 2 {
         bail!("ring.slots must be at least 2");

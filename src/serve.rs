@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
-use invispose_pipeline::evaluation::motion::baseline_of;
+use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
 use invispose_pipeline::health::Part;
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
@@ -21,7 +21,6 @@ use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::gather::BatchConfig;
 use invispose_pipeline::stages::inference::NetworkModel;
 use invispose_pipeline::stages::persons::Rules;
-use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
@@ -77,7 +76,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .batch(BatchConfig {
             windows: config.batch.windows as usize,
             wait: Duration::from_millis(config.batch.wait_ms.into()),
-        });
+        })
+        .presence(config.presence.clone());
     if let Some(model) = model {
         builder = builder.model(Box::new(model));
     }
@@ -190,7 +190,7 @@ fn open_site(
     // Captures of other rooms share link names with this site's live links.
     let mut baseline = if place.live() { Baseline::load(&baseline_file)? } else { None };
     for capture in &options.baselines {
-        let learned = baseline_of(capture, &PresenceConfig::default())
+        let learned = baseline_of(capture, &config.presence)
             .with_context(|| format!("baseline from {}", capture.display()))?;
         if learned.links.is_empty() {
             bail!("{}: too short, or never quiet: no baseline can be learned from it", capture.display());

@@ -23,6 +23,9 @@ struct Metadata {
     calibrated: bool,
     experimental: bool,
     presence: Option<Presence>,
+    /// Missing unless it is reliable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breathing: Option<Breathing>,
     /// Published more than `stale_after` ago or in an earlier run: not the present state.
     stale: bool,
     age_ms: Option<f64>,
@@ -34,6 +37,12 @@ struct Presence {
     present: bool,
     motion_level: f64,
     coverage: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Breathing {
+    rate_bpm: f64,
+    quality: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +96,9 @@ impl PoseFrame {
                     motion_level: decimal(p.motion_level),
                     coverage: decimal(p.coverage),
                 }),
+                breathing: frame
+                    .breathing
+                    .map(|b| Breathing { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }),
                 stale: view.is_stale(stale_after),
                 age_ms: view.age_ms(),
                 latency_ms: view.latency_ms(),

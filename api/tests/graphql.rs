@@ -36,7 +36,7 @@ async fn the_current_frame_with_everything() {
     server.feeds[0].publish(vec![person(7, 0.75, 1.25, Some(0)), person(8, 0.3, 4.0, Some(1))]);
     let query = "query ($zone: ID, $least: Float! = 0.5) { currentFrame(zoneId: $zone, minConfidence: $least) {
         id site { id name roomM { z } zones { id name } } time processingTimeMs latencyMs ageMs stale
-        provenance { source model calibrated experimental } presence { present motionLevel coverage } personCount
+        provenance { source model calibrated experimental } presence { present motionLevel coverage } breathing { rateBpm quality } personCount
         persons { id confidence positionM { x y z } velocityMS { x } activity zone { id name }
             boundingBox { x y width height } keypoints { id name x y positionM { z } confidence } } } }";
     let answer = server.graphql(query, json!({})).await;
@@ -52,6 +52,7 @@ async fn the_current_frame_with_everything() {
         json!({ "source": "SIMULATED", "model": "test 0.0.1", "calibrated": false, "experimental": true })
     );
     assert_eq!(frame["presence"], json!({ "present": true, "motionLevel": 2.5, "coverage": 1.0 }));
+    assert_eq!(frame["breathing"], json!({ "rateBpm": 14.5, "quality": 0.75 }));
     assert_eq!(
         (&frame["stale"], &frame["latencyMs"], &frame["personCount"]),
         (&json!(false), &Value::Null, &json!(1))

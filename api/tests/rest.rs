@@ -58,6 +58,7 @@ async fn the_current_frame_has_the_contracts_shape() {
     assert_eq!(metadata["calibrated"], false);
     assert_eq!(metadata["experimental"], true);
     assert_eq!(metadata["presence"], json!({ "present": true, "motion_level": 2.5, "coverage": 1.0 }));
+    assert_eq!(metadata["breathing"], json!({ "rate_bpm": 14.5, "quality": 0.75 }));
     assert_eq!(metadata["stale"], false);
     assert_eq!(metadata["latency_ms"], Value::Null, "only live frames carry this host's time");
 

@@ -179,6 +179,7 @@ fn frame(id: u64) -> PoseFrame {
             experimental: false,
         },
         presence: Some(Presence { present: true, motion_level: 2.0, coverage: 1.0 }),
+        breathing: None,
         persons: (0..4).map(person).collect(),
     }
 }

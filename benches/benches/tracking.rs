@@ -90,6 +90,7 @@ fn main() {
                     experimental: false,
                 },
                 presence: None,
+                breathing: None,
                 persons,
             });
         }

@@ -62,6 +62,15 @@ pub struct Presence {
     pub coverage: f32,
 }
 
+/// How fast somebody who keeps still breathes, measured from the signal. There only where it can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breathing {
+    /// Breaths per minute over the last half minute.
+    pub rate_bpm: f32,
+    /// How regular and how alone in the signal the breath is, 0..1 ([`invispose_kernels::breathing::Breath::quality`]).
+    pub quality: f32,
+}
+
 /// One joint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Keypoint {
@@ -125,6 +134,9 @@ pub struct PoseFrame {
     pub provenance: Provenance,
     /// Presence from the signal; `None` until the quiet baseline is learned, or while no packets arrive.
     pub presence: Option<Presence>,
+    /// Breathing; `None` unless it is reliable. With several people it is one of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breathing: Option<Breathing>,
     /// People, at most [`PoseFrame::MAX_PERSONS`].
     pub persons: Vec<Person>,
 }

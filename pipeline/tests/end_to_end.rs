@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use invispose_pipeline::evaluation::motion::baseline_of;
+use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::health::Part;
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
 use invispose_pipeline::pose::Keypoint;
@@ -132,7 +132,7 @@ fn every_capture_gives_replayed_frames() {
 #[test]
 fn quiet_recordings_show_nobody_and_moving_ones_somebody() {
     let Some(folder) = shared("labelled/motion-espectre") else { return };
-    // One chip of each kind of receiver; the suite `evaluation::motion` measures all of them.
+    // One chip of each kind of receiver; the suite `motion-espectre` measures all of them.
     for (quiet, moving) in [
         ("baseline_c3_64sc_20260329_130303", "movement_c3_64sc_20260329_130321"),
         ("baseline_esp32_64sc_20260310_232100", "movement_esp32_64sc_20260310_232137"),

@@ -268,6 +268,7 @@ fn frame(time_ns: i64, ids: &[u64]) -> PoseFrame {
             experimental: true,
         },
         presence: None,
+        breathing: None,
         persons: ids.iter().map(person).collect(),
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use invispose_pipeline::codec::{self, DecodeError, EncodeError, Frame};
-use invispose_pipeline::pose::{Activity, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Presence};
 use invispose_pipeline::recording::{Metadata, Reader, RecordingError, Writer, WriterConfig};
 use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, PoseFrame, Provenance, SourceKind};
@@ -51,7 +51,7 @@ fn a_csi_frame_has_the_documented_bytes() {
     };
     #[rustfmt::skip]
     let expected: &[u8] = &[
-        1, 1, 0, 0, 67, 0, 0, 0,
+        1, 1, 1, 0, 67, 0, 0, 0,
         8, 7, 6, 5, 4, 3, 2, 1,
         0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
         0b0111_0111, 0, 80, 0, 0xA4, 0xA3, 0xA2, 0xA1,
@@ -82,6 +82,7 @@ fn one_person() -> PoseFrame {
             experimental: true,
         },
         presence: Some(Presence { present: true, motion_level: 1.0, coverage: 0.5 }),
+        breathing: Some(Breathing { rate_bpm: 16.0, quality: 0.5 }),
         persons: vec![person],
     }
 }
@@ -92,18 +93,19 @@ fn a_pose_frame_has_the_documented_bytes() {
     let bytes = encoded(&Frame::Pose(frame.clone()));
     #[rustfmt::skip]
     let head: &[u8] = &[
-        2, 1, 0, 0, 0x66, 1, 0, 0,
+        2, 1, 1, 0, 0x6E, 1, 0, 0,
         5, 0, 0, 0, 0, 0, 0, 0,
         0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
         7, 0, 0, 0, 0, 0, 0, 0,
-        2, 0b0001_1110, 1, 0,
+        2, 0b0011_1110, 1, 0,
         0, 0, 0x80, 0x3F, 0, 0, 0, 0x3F,
         3, 0, 1, 0, 0x38, 1,
         b'l', b'a', b'b', b'm',
     ];
     assert_eq!(bytes[..head.len()], *head);
     let person = &bytes[head.len()..];
-    assert_eq!(person.len(), 312);
+    assert_eq!(person.len(), 312 + 8);
+    assert_eq!(person[312..], [0, 0, 0x80, 0x41, 0, 0, 0, 0x3F]);
     let p = &frame.persons[0];
     let float = |at: usize| f32::from_le_bytes(person[at..at + 4].try_into().unwrap());
     assert_eq!(person[..8], p.id.to_le_bytes());
@@ -128,19 +130,21 @@ fn what_a_newer_minor_version_appends_is_skipped() {
         bytes[4..8].copy_from_slice(&n.to_le_bytes());
     };
     // A longer person, an unknown flag, an unknown activity, and something after the last person.
-    bytes[2] = 1;
-    let person = bytes.len() - 312;
+    bytes[2] = 2;
+    let person = bytes.len() - 312 - 8;
     bytes[33] |= 0x80;
     bytes[48..50].copy_from_slice(&316u16.to_le_bytes());
     bytes[person + 36] = 77;
-    bytes.extend([9; 4 + 10]);
+    let after_person = bytes.len() - 8;
+    bytes.splice(after_person..after_person, [9; 4]);
+    bytes.extend([9; 10]);
     length(&mut bytes);
     let mut expected = frame;
     expected.persons[0].activity = None;
     assert_eq!(codec::decode_pose(&bytes).unwrap(), (expected, bytes.len()));
     // The same bytes do not pass as this version's.
     bytes[2] = 0;
-    assert_eq!(codec::decode(&bytes), Err(DecodeError::Value { offset: 33, field: "flags", value: 0x9E }));
+    assert_eq!(codec::decode(&bytes), Err(DecodeError::Value { offset: 33, field: "flags", value: 0xBE }));
     bytes[1] = 2;
     assert_eq!(codec::decode(&bytes), Err(DecodeError::Version { major: 2 }));
 

@@ -54,6 +54,7 @@ fn frame(time_ns: i64, persons: Vec<Person>) -> PoseFrame {
             experimental: true,
         },
         presence: None,
+        breathing: None,
         persons,
     }
 }

@@ -3,33 +3,31 @@
 mod understanding;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Suite};
 use invispose_models::predictor::{Predictor, Weights};
-use invispose_pipeline::evaluation::motion;
-use serde_json::json;
+use invispose_pipeline::evaluation;
 
 use crate::cli::Evaluate;
 use crate::config::Config;
 use crate::output;
 
-const SUITES: &str = "seen-room, unseen-room, empty-room, tracking, falls-sim (simulated) or motion-espectre (needs --data DIR)";
-
 /// Prints the report as text or as one JSON object.
 pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
+    let real: Vec<&str> = evaluation::SUITES.iter().map(|(name, _)| *name).collect();
     match args.suite.as_str() {
         "tracking" => understanding::tracking(config, args.json),
         "falls-sim" => understanding::falls(config, args.json),
-        "motion-espectre" => {
-            let folder = args.data.as_deref().context("--suite motion-espectre needs --data DIR")?;
-            motion_espectre(folder, args.json)
-        }
+        name if real.contains(&name) => recorded(name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose(suite, args),
-            Err(_) => bail!("no suite {name:?}; there are {SUITES}"),
+            Err(_) => bail!(
+                "no suite {name:?}; there are seen-room, unseen-room, empty-room, tracking, falls-sim (simulated) and, with \
+                 --data DIR, {}",
+                real.join(", ")
+            ),
         },
     }
 }
@@ -92,30 +90,14 @@ fn print_scores(out: &mut dyn Write, name: &str, s: &evaluate::Scores) -> io::Re
     )
 }
 
-fn motion_espectre(folder: &Path, json: bool) -> anyhow::Result<()> {
-    // Both the set's own folder and the one that holds it will do.
-    let inner = folder.join("motion-espectre");
-    let report = motion::motion_espectre(if inner.is_dir() { &inner } else { folder })?;
-    if json {
-        // Each chip is judged with thresholds that are best for the others; nothing was learned before.
-        let recordings = &report.cold_left_out.recordings;
-        let per_recording: Vec<_> = recordings
-            .iter()
-            .map(|r| {
-                let word = |moving| if moving { "movement" } else { "quiet" };
-                json!({ "file": r.file, "chip": r.chip, "truth": word(r.moving), "answer": word(r.says_movement()) })
-            })
-            .collect();
-        let object = json!({
-            "suite": "motion-espectre",
-            "split": "leave-one-chip-out",
-            "metrics": report.cold_left_out.by_recording,
-            "metrics_by_window": report.cold_left_out.by_window,
-            "with_quiet_recording_of_the_chip": report.known_left_out.by_recording,
-            "with_quiet_recording_of_the_chip_by_window": report.known_left_out.by_window,
-            "per_recording": per_recording,
-        });
-        output::line(object)
+fn recorded(suite: &str, args: &Evaluate) -> anyhow::Result<()> {
+    let folder = args.data.as_deref().with_context(|| format!("--suite {suite} needs --data DIR"))?;
+    let report = evaluation::run(suite, folder).context("no such suite")??;
+    if let Some(folder) = &args.plots {
+        super::plots::write(&report.plots, folder)?;
+    }
+    if args.json {
+        output::line(serde_json::to_string(&report)?)
     } else {
         output::write(|out| write!(out, "{report}"))
     }

@@ -4,6 +4,7 @@ pub mod config;
 pub mod convert;
 pub mod evaluate;
 pub mod inspect;
+mod plots;
 pub mod record;
 pub mod ring;
 pub mod serve;

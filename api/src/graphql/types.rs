@@ -123,6 +123,15 @@ pub(crate) struct Presence {
     coverage: f64,
 }
 
+/// How fast somebody who keeps still breathes, measured from the signal.
+#[derive(SimpleObject)]
+pub(crate) struct Breathing {
+    /// Breaths per minute over the last half minute.
+    rate_bpm: f64,
+    /// How regular and how alone in the signal the breath is, 0..1.
+    quality: f64,
+}
+
 /// A joint, in COCO order.
 pub(crate) struct Keypoint(KeypointView);
 
@@ -249,6 +258,11 @@ impl PoseFrame {
             motion_level: decimal(p.motion_level),
             coverage: decimal(p.coverage),
         })
+    }
+    /// Breathing; null unless it is reliable. With several people it is one of theirs.
+    async fn breathing(&self) -> Option<Breathing> {
+        let breathing = self.0.frame().breathing?;
+        Some(Breathing { rate_bpm: decimal(breathing.rate_bpm), quality: decimal(breathing.quality) })
     }
     /// How many persons the filter keeps.
     async fn person_count(&self) -> i32 {

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_pipeline::health::SourceStats;
-use invispose_pipeline::pose::{Activity, Keypoint, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
 use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use invispose_pipeline::{Health, Person, PoseFrame, Provenance, SourceKind};
@@ -84,6 +84,7 @@ pub fn frame(site: &str, id: u64, persons: Vec<Person>) -> PoseFrame {
             experimental: true,
         },
         presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
+        breathing: (!id.is_multiple_of(2)).then_some(Breathing { rate_bpm: 14.5, quality: 0.75 }),
         persons,
     }
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use invispose_kernels::{Complex32, Layout};
 
+pub(crate) use self::archive::npy_header;
 use self::archive::{Array, Dtype, Entry, clip, entries, number, whole};
 use super::decoder::{Decoder, Format, Item, Reject};
 use crate::csi::{CsiFrame, LinkId};

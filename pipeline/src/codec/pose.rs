@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use super::{Cursor, DecodeError, EncodeError, at_most, check_flags, put_f32};
-use crate::pose::{Activity, Keypoint, Person, PoseFrame, Presence, Provenance, SourceKind};
+use crate::pose::{Activity, Breathing, Keypoint, Person, PoseFrame, Presence, Provenance, SourceKind};
 
 const FIXED_BYTES: usize = 42;
 const PERSON_BYTES: u16 = 312;
+const BREATHING_BYTES: usize = 8;
 
 const CALIBRATED: u8 = 1;
 const EXPERIMENTAL: u8 = 1 << 1;
 const MODEL: u8 = 1 << 2;
 const PRESENCE: u8 = 1 << 3;
 const PRESENT: u8 = 1 << 4;
-const KNOWN: u8 = (1 << 5) - 1;
+const BREATHING: u8 = 1 << 5;
+const KNOWN: u8 = (1 << 6) - 1;
 
 const ZONE: u8 = 1;
 
@@ -22,7 +24,8 @@ pub(super) fn body_bytes(frame: &PoseFrame) -> Result<usize, EncodeError> {
     at_most("site", usize::from(u16::MAX), frame.site.len())?;
     at_most("model", usize::from(u16::MAX), model)?;
     at_most("persons", PoseFrame::MAX_PERSONS, frame.persons.len())?;
-    Ok(FIXED_BYTES + frame.site.len() + model + usize::from(PERSON_BYTES) * frame.persons.len())
+    let breathing = if frame.breathing.is_some() { BREATHING_BYTES } else { 0 };
+    Ok(FIXED_BYTES + breathing + frame.site.len() + model + usize::from(PERSON_BYTES) * frame.persons.len())
 }
 
 pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
@@ -33,7 +36,8 @@ pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
         | flag(provenance.experimental, EXPERIMENTAL)
         | flag(provenance.model.is_some(), MODEL)
         | flag(frame.presence.is_some(), PRESENCE)
-        | flag(frame.presence.is_some_and(|p| p.present), PRESENT);
+        | flag(frame.presence.is_some_and(|p| p.present), PRESENT)
+        | flag(frame.breathing.is_some(), BREATHING);
     let (motion_level, coverage) = frame.presence.map_or((0.0, 0.0), |p| (p.motion_level, p.coverage));
     out.extend(frame.frame_id.to_le_bytes());
     out.extend(frame.time_ns.to_le_bytes());
@@ -47,6 +51,9 @@ pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
     out.extend(model.as_bytes());
     for person in &frame.persons {
         write_person(person, out);
+    }
+    if let Some(breathing) = frame.breathing {
+        put_f32(out, &[breathing.rate_bpm, breathing.quality]);
     }
 }
 
@@ -94,6 +101,10 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
         people.push(read_person(at, newer)?);
         at.take(u64::from(person_bytes - PERSON_BYTES))?;
     }
+    let breathing = match has(BREATHING) {
+        true => Some(Breathing { rate_bpm: at.f32()?, quality: at.f32()? }),
+        false => None,
+    };
     Ok(PoseFrame {
         frame_id,
         site,
@@ -106,6 +117,7 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
             experimental: has(EXPERIMENTAL),
         },
         presence: has(PRESENCE).then_some(Presence { present: has(PRESENT), motion_level, coverage }),
+        breathing,
         persons: people,
     })
 }

@@ -378,6 +378,7 @@ fn frame_of(site: &Arc<str>, time_ns: i64, persons: Vec<Person>) -> PoseFrame {
             experimental: false,
         },
         presence: None,
+        breathing: None,
         persons,
     }
 }

@@ -1,6 +1,44 @@
 //! Measurements of the stages on labelled recordings.
+//!
+//! Each suite reads one public set in the layout in which it is published, whatever recordings of it lie there, and gives a [`Report`].
 
 pub mod detector;
+pub mod fall;
 pub mod falls;
+pub mod ghosts;
+pub mod har_geotec;
+pub mod har_wiar;
 pub mod motion;
+mod npy;
+pub mod occupancy;
+pub mod recordings;
+pub mod report;
+pub mod respiration;
+mod series;
 pub mod tracking;
+pub mod vsense;
+
+use std::path::Path;
+
+pub use recordings::{EvaluationError, baseline_of};
+pub use report::Report;
+
+type Run = fn(&Path) -> Result<Report, EvaluationError>;
+
+/// Suites on real recordings, by name.
+pub const SUITES: [(&str, Run); 8] = [
+    ("motion-espectre", motion::espectre),
+    ("motion-vsense", vsense::vsense),
+    ("occupancy", occupancy::occupancy),
+    ("har-geotec", har_geotec::geotec),
+    ("har-wiar", har_wiar::wiar),
+    ("fall", fall::fall),
+    ("respiration", respiration::respiration),
+    ("ghosts", ghosts::ghosts),
+];
+
+/// Runs a suite on the recordings under `data`: the set's own folder, or the one that holds the sets. `None` where there is none
+/// of this name.
+pub fn run(suite: &str, data: &Path) -> Option<Result<Report, EvaluationError>> {
+    SUITES.iter().find(|(name, _)| *name == suite).map(|(_, run)| run(data))
+}

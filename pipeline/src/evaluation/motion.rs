@@ -1,389 +1,278 @@
-//! Presence on recordings of a quiet room and of movement: suite `motion-espectre`.
+//! Motion on recordings of a quiet room and of movement: suite `motion-espectre`.
 //!
-//! The folder holds `baseline/*.npz` (quiet) and `movement/*.npz`, named `LABEL_CHIP_…`. Every recording goes through
-//! assembly, cleanup and presence like a live stream, in two ways: *cold*, where nothing is known and the detector learns from the recording
-//! itself, and *known*, where it starts from what it learned from the quiet recording that was made before (the one that follows it in
-//! the alphabet of its chip's quiet recordings stands in for the first).
+//! The folder holds `baseline/*.npz` (quiet) and `movement/*.npz`, named `LABEL_CHIP_…_DATE_TIME`. Recordings go through assembly,
+//! cleanup and presence like a live stream, in three ways:
 //!
-//! Both thresholds are tuned leaving one chip out: each chip is judged with the values that are best for the others.
+//! * *calibrated*, as the set's authors judge their detectors: the quiet recording that was made before, then the movement, as one
+//!   stream. Judged are the windows that lie wholly in the movement and, as quiet ones, those that lie wholly in the second half
+//!   of the quiet recording, when its first half has been seen.
+//! * *another day*: with what was learned from another quiet recording of the chip.
+//! * *cold*: nothing is known.
+//!
+//! Thresholds are tuned leaving one chip out: each chip is judged with the value that is best for the others.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::path::Path;
 
-use serde::Serialize;
+use invispose_kernels::motion::{moving_variance, turbulence};
+use serde_json::json;
 
-use crate::capture::{self, OpenError};
-use crate::health::SourceStats;
-use crate::pose::SourceKind;
-use crate::sources::{NoTime, Packet, TimeLine};
-use crate::stages::assembly::{Assembler, AssemblyConfig, CsiWindow};
-use crate::stages::baseline::Baseline;
-use crate::stages::cleanup::{CleanWindow, Cleanup};
+use super::recordings::{EvaluationError, Place, Recording, files, play, set_folder, without_arrays};
+use super::report::{Answer, Plot, Report, Score};
+use crate::stages::assembly::AssemblyConfig;
+use crate::stages::breathing::BreathingConfig;
+use crate::stages::cleanup::CleanWindow;
 use crate::stages::presence::{PresenceConfig, PresenceDetector};
 
-/// What was measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct MotionReport {
-    /// Starting without a baseline, with the default thresholds.
-    pub cold: Table,
-    /// Starting from the chip's other quiet recording, with the default thresholds.
-    pub known: Table,
-    /// Cold, each chip with the `moving_share` that is best for the other chips.
-    pub cold_left_out: Table,
-    /// Known, each chip with the `on` that is best for the other chips.
-    pub known_left_out: Table,
-    /// The values chosen for each left-out chip.
-    pub chosen: BTreeMap<String, Thresholds>,
-}
-
-/// Thresholds of [`PresenceConfig`] under their names there.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Thresholds {
-    /// For the cold start.
-    pub moving_share: f32,
-    /// For the known baseline.
-    pub on: f32,
-}
-
-/// One way of judging all recordings.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Table {
-    /// Each recording.
-    pub recordings: Vec<RecordingResult>,
-    /// By recording: one that shows somebody in more than half of its judged windows counts as movement.
-    pub by_recording: Score,
-    /// By window. Those in which nothing was said count as nobody.
-    pub by_window: Score,
-}
-
-/// One recording.
-#[derive(Clone, Debug, Serialize)]
-pub struct RecordingResult {
-    /// File name.
-    pub file: String,
-    /// `c3`, `c5`, `c6`, `esp32`, `s3`.
-    pub chip: String,
-    /// The truth: somebody moves.
-    pub moving: bool,
-    /// Windows that said somebody is there.
-    pub present: usize,
-    /// Windows that said nobody is there.
-    pub absent: usize,
-    /// Windows that said nothing: too few packets, or quiet and still learning.
-    pub unsaid: usize,
-    /// Stream time of the first window that said somebody is there, seconds from the first packet.
-    pub first_present_s: Option<f64>,
-}
-
-impl RecordingResult {
-    /// More than half of the windows that said something said that somebody is there.
-    pub fn says_movement(&self) -> bool {
-        self.present > self.absent
-    }
-}
-
-/// Counts and what follows from them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Score {
-    /// Movement, seen.
-    pub true_positive: usize,
-    /// Quiet, taken for movement.
-    pub false_positive: usize,
-    /// Movement, not seen.
-    pub false_negative: usize,
-    /// Quiet, seen as such.
-    pub true_negative: usize,
-    /// `tp / (tp + fp)`; 1 where nothing was called movement.
-    pub precision: f64,
-    /// `tp / (tp + fn)`.
-    pub recall: f64,
-    /// Harmonic mean of both.
-    pub f1: f64,
-}
-
-impl Score {
-    fn of(judged: impl Iterator<Item = (bool, bool, usize)>) -> Self {
-        let mut s = Self::default();
-        for (truth, said, count) in judged {
-            match (truth, said) {
-                (true, true) => s.true_positive += count,
-                (false, true) => s.false_positive += count,
-                (true, false) => s.false_negative += count,
-                (false, false) => s.true_negative += count,
-            }
-        }
-        let ratio = |a: usize, b: usize| if a + b == 0 { 1.0 } else { a as f64 / (a + b) as f64 };
-        s.precision = ratio(s.true_positive, s.false_positive);
-        s.recall = ratio(s.true_positive, s.false_negative);
-        let sum = s.precision + s.recall;
-        s.f1 = if sum > 0.0 { 2.0 * s.precision * s.recall / sum } else { 0.0 };
-        s
-    }
-}
-
-/// The suite cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub enum MotionError {
-    /// A folder cannot be read.
-    #[error("{path}: {error}")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// Nothing to measure.
-    #[error("{0}: no recordings LABEL_CHIP_….npz of movement and of quiet")]
-    Empty(PathBuf),
-    /// A recording cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A recording's packets have no times.
-    #[error("{path}: {error}")]
-    Time {
-        /// The recording.
-        path: PathBuf,
-        /// What is missing.
-        error: NoTime,
-    },
-}
+/// Values of [`PresenceConfig::on`] that are tried.
+const LEVELS: [f32; 12] = [1.0, 1.2, 1.35, 1.5, 1.7, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0];
+/// Values of [`PresenceConfig::moving_share`] that are tried for the cold start.
+const SHARES: [f32; 9] = [0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50];
 
 struct Labelled {
-    file: String,
+    name: String,
     chip: String,
     moving: bool,
-    windows: Vec<CleanWindow>,
+    recording: Recording,
 }
 
-/// Values that are tried for the cold start.
-const SHARES: [f32; 9] = [0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50];
-/// Values that are tried for the known baseline.
-const LEVELS: [f32; 9] = [1.0, 1.2, 1.35, 1.5, 1.7, 2.0, 2.5, 3.0, 4.0];
-
-/// Runs the suite over the recordings under `folder`.
-pub fn motion_espectre(folder: &Path) -> Result<MotionReport, MotionError> {
-    let mut recordings = Vec::new();
-    for (label, moving) in [("baseline", false), ("movement", true)] {
-        let path = folder.join(label);
-        let fail = |error| MotionError::Folder { path: path.clone(), error };
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&path).map_err(fail)? {
-            files.push(entry.map_err(fail)?.path());
-        }
-        files.sort();
-        for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "npz")) {
-            let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            let Some(chip) = name.split('_').nth(1) else { continue };
-            let windows = clean_windows(file)?;
-            recordings.push(Labelled { chip: chip.to_owned(), file: name, moving, windows });
-        }
+impl Labelled {
+    /// Date and time, by which names end.
+    fn stamp(&self) -> Option<&str> {
+        self.name.splitn(3, '_').nth(2)
     }
-    if !recordings.iter().any(|r| r.moving) || recordings.iter().all(|r| r.moving) {
-        return Err(MotionError::Empty(folder.to_owned()));
-    }
+}
 
-    let default = PresenceConfig::default();
-    let cold = |share: f32, r: &Labelled| {
-        judge(r, None, PresenceConfig { moving_share: share, ..PresenceConfig::default() })
+/// One stream and which of its windows are judged.
+struct Session {
+    chip: String,
+    file: String,
+    moving: bool,
+    windows: Vec<(bool, CleanWindow)>,
+}
+
+/// Windows that said somebody is there, and all that were judged.
+type Said = (usize, usize);
+
+/// Runs the suite.
+pub fn espectre(data: &Path) -> Result<Report, EvaluationError> {
+    let folder = set_folder(data, "motion-espectre");
+    let all = load(&folder)?;
+    let chips: Vec<&str> = all.iter().map(|r| r.chip.as_str()).collect();
+
+    let calibrated: Vec<Session> = all.iter().filter_map(|r| calibrated(r, &all)).collect();
+    let another: Vec<Session> = all.iter().filter_map(|r| another_day(r, &all)).collect();
+    let cold: Vec<Session> = all.iter().map(|r| session(r, &[&r.recording], |_| true)).collect();
+    let on = |v: f32| PresenceConfig { on: v, off: PresenceConfig::default().off.min(v), ..still() };
+    let share = |v: f32| PresenceConfig { moving_share: v, ..still() };
+
+    let (main, chosen) = left_out(&calibrated, &chips, &LEVELS, on);
+    let (other, _) = left_out(&another, &chips, &LEVELS, on);
+    let (without, shares) = left_out(&cold, &chips, &SHARES, share);
+    let variance = variance_detector(&all);
+    let by_recording = Score::over(main.iter().map(|(s, said)| (s.moving, 2 * said.0 > said.1)));
+    let cold_by_recording = Score::over(without.iter().map(|(s, said)| (s.moving, said.0 > 0)));
+
+    let mut baseline = variance.figures();
+    baseline.insert("method", "moving variance of spatial turbulence over 75 packets, threshold 1.4 × the 95th percentile of the calibration".into());
+    let word = |moving| if moving { "movement" } else { "quiet" };
+    let answer = |(s, said): &(&Session, Said)| Answer {
+        file: s.file.clone(),
+        truth: word(s.moving).into(),
+        answer: json!({ "says": word(2 * said.0 > said.1), "windows": said.1, "movement": said.0 }),
     };
-    // Learning does not depend on `on` beyond what counts as quiet while it learns.
-    let baselines: Vec<Option<Baseline>> =
-        recordings.iter().map(|r| quiet_before(r, &recordings)).map(|q| q.map(learn)).collect();
-    let known = |on: f32, r: &Labelled, baseline: Option<&Baseline>| {
-        let off = default.off.min(on);
-        judge(r, baseline, PresenceConfig { on, off, ..PresenceConfig::default() })
-    };
-
-    let all_cold: Vec<Vec<RecordingResult>> =
-        SHARES.iter().map(|&share| recordings.iter().map(|r| cold(share, r)).collect()).collect();
-    let all_known: Vec<Vec<RecordingResult>> = LEVELS
-        .iter()
-        .map(|&on| recordings.iter().zip(&baselines).map(|(r, b)| known(on, r, b.as_ref())).collect())
-        .collect();
-
-    let mut chips: Vec<&String> = recordings.iter().map(|r| &r.chip).collect();
-    chips.sort();
-    chips.dedup();
-    let mut chosen = BTreeMap::new();
-    let (mut cold_left_out, mut known_left_out) = (Vec::new(), Vec::new());
-    for chip in chips {
-        let share = best(&all_cold, chip);
-        let on = best(&all_known, chip);
-        let thresholds = Thresholds { moving_share: SHARES[share], on: LEVELS[on] };
-        cold_left_out.extend(all_cold[share].iter().filter(|r| r.chip == *chip).cloned());
-        known_left_out.extend(all_known[on].iter().filter(|r| r.chip == *chip).cloned());
-        chosen.insert(chip.clone(), thresholds);
-    }
-    Ok(MotionReport {
-        cold: Table::of(recordings.iter().map(|r| cold(default.moving_share, r)).collect()),
-        known: Table::of(
-            recordings.iter().zip(&baselines).map(|(r, b)| known(default.on, r, b.as_ref())).collect(),
-        ),
-        cold_left_out: Table::of(cold_left_out),
-        known_left_out: Table::of(known_left_out),
-        chosen,
+    Ok(Report {
+        suite: "motion-espectre",
+        split: "leave-one-chip-out for the threshold; each chip calibrated on its quiet recording; by window".into(),
+        metrics: score(&main).figures(),
+        baseline,
+        more: [
+            ("metrics_by_recording", by_recording.figures()),
+            ("calibrated_on_another_day", score(&other).figures()),
+            ("without_calibration", score(&without).figures()),
+            ("without_calibration_by_recording", cold_by_recording.figures()),
+        ]
+        .into(),
+        per_recording: main.iter().map(answer).collect(),
+        notes: vec![
+            "windows of 2 s every 50 ms, those that say nothing count as quiet; overlapping windows are not independent".into(),
+            format!("presence.on for each chip, from the others: {chosen}; without calibration presence.moving_share: {shares}"),
+            "without calibration every recording begins with 4 s in which a new link says nothing: windows are judged from the start, so a 10 s recording cannot score more than 0.6".into(),
+        ],
+        plots: vec![trade_off(&calibrated, on)],
     })
 }
 
-/// The value that is best by window for all chips but this one: the middle of those that are equally good.
-fn best(candidates: &[Vec<RecordingResult>], left_out: &str) -> usize {
-    let scores: Vec<f64> = candidates
-        .iter()
-        .map(|results| window_score(results.iter().filter(|r| r.chip != left_out)).f1)
-        .collect();
-    let most = scores.iter().copied().fold(0.0, f64::max);
-    let equal: Vec<usize> = (0..scores.len()).filter(|&i| scores[i] >= most - 1e-9).collect();
-    equal[equal.len() / 2]
+/// The default rules without breathing, which the windows hold no arrays for.
+pub(super) fn still() -> PresenceConfig {
+    let breathing = BreathingConfig { enabled: false, ..Default::default() };
+    PresenceConfig { breathing, ..Default::default() }
 }
 
-fn window_score<'a>(results: impl Iterator<Item = &'a RecordingResult>) -> Score {
-    Score::of(results.flat_map(|r| [(r.moving, true, r.present), (r.moving, false, r.absent + r.unsaid)]))
-}
-
-impl Table {
-    fn of(recordings: Vec<RecordingResult>) -> Self {
-        Self {
-            by_recording: Score::of(recordings.iter().map(|r| (r.moving, r.says_movement(), 1))),
-            by_window: window_score(recordings.iter()),
-            recordings,
+fn load(folder: &Path) -> Result<Vec<Labelled>, EvaluationError> {
+    let mut all = Vec::new();
+    for (label, moving) in [("baseline", false), ("movement", true)] {
+        for file in files(&folder.join(label), "npz")? {
+            let recording = Recording::open(&file)?;
+            let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+            let Some(chip) = name.split('_').nth(1).map(str::to_owned) else { continue };
+            all.push(Labelled { name, chip, moving, recording });
         }
     }
+    if !all.iter().any(|r| r.moving) || all.iter().all(|r| r.moving) {
+        let missing = "no recordings LABEL_CHIP_….npz of movement and of quiet";
+        return Err(EvaluationError::Empty { folder: folder.to_owned(), missing });
+    }
+    Ok(all)
 }
 
-/// The quiet recording of the same chip from which a recording's baseline is learned: never the recording itself.
+fn session(of: &Labelled, parts: &[&Recording], judged: impl Fn(Place) -> bool) -> Session {
+    let mut windows = Vec::new();
+    play(parts, &AssemblyConfig::default(), |place, window| {
+        windows.push((judged(place), without_arrays(window)));
+    });
+    Session { chip: of.chip.clone(), file: of.name.clone(), moving: of.moving, windows }
+}
+
+/// The newest quiet recording of the chip that was made before, else its first.
 fn quiet_before<'a>(of: &Labelled, all: &'a [Labelled]) -> Option<&'a Labelled> {
-    // Names end in the date and time of the recording.
-    let stamp = |r: &Labelled| r.file.splitn(3, '_').nth(2).map(str::to_owned);
     let mut quiet: Vec<&Labelled> =
-        all.iter().filter(|r| r.chip == of.chip && !r.moving && r.file != of.file).collect();
-    quiet.sort_by_key(|r| stamp(r));
-    quiet.iter().rev().find(|r| stamp(r) < stamp(of)).or(quiet.first()).copied()
+        all.iter().filter(|r| r.chip == of.chip && !r.moving && r.name != of.name).collect();
+    quiet.sort_by_key(|r| r.stamp());
+    quiet.iter().rev().find(|r| r.stamp() < of.stamp()).or(quiet.first()).copied()
 }
 
-fn learn(quiet: &Labelled) -> Baseline {
-    let mut detector = PresenceDetector::new(PresenceConfig::default(), None);
-    for window in &quiet.windows {
-        detector.run(window.clone());
+fn calibrated(of: &Labelled, all: &[Labelled]) -> Option<Session> {
+    if of.moving {
+        let quiet = quiet_before(of, all)?;
+        return Some(session(of, &[&quiet.recording, &of.recording], |p| p.part == 1 && p.whole));
     }
-    detector.baseline()
+    let window_s = AssemblyConfig::default().window.as_secs_f64();
+    let half_s = 0.5e-9 * of.recording.duration_ns() as f64;
+    Some(session(of, &[&of.recording], |p| p.end_s - window_s >= half_s))
 }
 
-fn judge(recording: &Labelled, baseline: Option<&Baseline>, config: PresenceConfig) -> RecordingResult {
-    let mut detector = PresenceDetector::new(config, baseline);
-    let mut result = RecordingResult {
-        file: recording.file.clone(),
-        chip: recording.chip.clone(),
-        moving: recording.moving,
-        present: 0,
-        absent: 0,
-        unsaid: 0,
-        first_present_s: None,
+/// After a quiet recording of the chip that is not the one made right before.
+fn another_day(of: &Labelled, all: &[Labelled]) -> Option<Session> {
+    let same_day = if of.moving { quiet_before(of, all) } else { Some(of) };
+    let quiet =
+        all.iter().find(|r| r.chip == of.chip && !r.moving && same_day.is_none_or(|s| s.name != r.name))?;
+    Some(session(of, &[&quiet.recording, &of.recording], |p| p.part == 1 && p.whole))
+}
+
+fn judge(session: &Session, config: PresenceConfig) -> Said {
+    let mut detector = PresenceDetector::new(config, None);
+    let (mut present, mut judged) = (0, 0);
+    for (is_judged, window) in &session.windows {
+        let said = detector.run(window.clone()).presence.is_some_and(|p| p.present);
+        judged += usize::from(*is_judged);
+        present += usize::from(*is_judged && said);
+    }
+    (present, judged)
+}
+
+/// Each session with the value that is best for the other chips: of several that are equally good, the middle one.
+fn left_out<'a>(
+    sessions: &'a [Session],
+    chips: &[&str],
+    values: &[f32],
+    config: impl Fn(f32) -> PresenceConfig,
+) -> (Vec<(&'a Session, Said)>, String) {
+    let said: Vec<Vec<Said>> =
+        values.iter().map(|&v| sessions.iter().map(|s| judge(s, config(v))).collect()).collect();
+    let mut chips = chips.to_vec();
+    chips.sort_unstable();
+    chips.dedup();
+    let (mut out, mut chosen) = (Vec::new(), Vec::new());
+    for chip in chips {
+        let others = |row: &Vec<Said>| {
+            let pairs = sessions.iter().zip(row.iter().copied()).filter(|(s, _)| s.chip != chip);
+            score(&pairs.collect::<Vec<_>>()).f1()
+        };
+        let scores: Vec<f64> = said.iter().map(others).collect();
+        let most = scores.iter().copied().fold(0.0, f64::max);
+        let equal: Vec<usize> = (0..scores.len()).filter(|&i| scores[i] >= most - 1e-9).collect();
+        let best = equal[equal.len() / 2];
+        chosen.push(format!("{chip} {}", values[best]));
+        let row = &said[best];
+        out.extend(sessions.iter().zip(row.iter().copied()).filter(|(s, _)| s.chip == chip));
+    }
+    (out, chosen.join(", "))
+}
+
+fn score(judged: &[(&Session, Said)]) -> Score {
+    let mut sum = Score::default();
+    for (session, (present, all)) in judged {
+        let (yes, no) = if session.moving {
+            (&mut sum.true_positive, &mut sum.false_negative)
+        } else {
+            (&mut sum.false_positive, &mut sum.true_negative)
+        };
+        *yes += present;
+        *no += all - present;
+    }
+    sum
+}
+
+/// The detector of the set's authors in kind: the variance over 75 packets of each packet's spread over subcarriers, against what
+/// the first half of the chip's quiet recording shows, at the ends of the same windows.
+fn variance_detector(all: &[Labelled]) -> Score {
+    const PACKETS: usize = 75;
+    let statistic = |r: &Recording| -> Vec<f32> {
+        let spread: Vec<f32> = r
+            .frames
+            .iter()
+            .map(|f| {
+                let amplitude: Vec<f32> = f.csi.iter().map(|h| h.norm()).filter(|a| *a > 0.0).collect();
+                turbulence(&amplitude)
+            })
+            .collect();
+        let mut out = vec![0.0; spread.len()];
+        moving_variance(&spread, &vec![true; spread.len()], PACKETS, &mut out);
+        out
     };
-    let start = recording.windows.first().map_or(0, |w| w.window.grid.end_ns);
-    for window in &recording.windows {
-        match detector.run(window.clone()).presence.map(|p| p.present) {
-            Some(true) => {
-                result.present += 1;
-                let since = window.window.grid.end_ns.saturating_sub(start) as f64 / 1e9;
-                result.first_present_s.get_or_insert(since);
+    let threshold = |r: &Recording| {
+        let values = statistic(r);
+        let mut first: Vec<f32> = values[..values.len() / 2].iter().skip(PACKETS).copied().collect();
+        first.sort_unstable_by(f32::total_cmp);
+        first.get(first.len() * 95 / 100).map_or(f32::INFINITY, |v| 1.4 * v)
+    };
+    let mut sum = Score::default();
+    for r in all {
+        let calibration = if r.moving { quiet_before(r, all) } else { Some(r) };
+        let Some(limit) = calibration.map(|q| threshold(&q.recording)) else { continue };
+        let from = if r.moving { 0 } else { r.recording.duration_ns() / 2 } + 2_000_000_000;
+        for (frame, value) in r.recording.frames.iter().zip(statistic(&r.recording)) {
+            if frame.time_ns >= from {
+                sum.add(r.moving, value > limit);
             }
-            Some(false) => result.absent += 1,
-            None => result.unsaid += 1,
         }
     }
-    result
+    sum
 }
 
-/// A recording's windows with their motion statistics; the arrays, which presence does not look at, are left out.
-fn clean_windows(path: &Path) -> Result<Vec<CleanWindow>, MotionError> {
-    let mut out = Vec::new();
-    for_each_window(path, |mut window| {
-        for link in &mut window.links {
-            link.amplitude = Vec::new();
-            link.phase = Vec::new();
-            link.ratio = Vec::new();
-            link.raw.csi = Vec::new();
-            link.new_steps = 0;
-        }
-        out.push(window);
-    })?;
-    Ok(out)
-}
-
-fn for_each_window(path: &Path, mut work: impl FnMut(CleanWindow)) -> Result<(), MotionError> {
-    let account = Arc::new(SourceStats::new(path.display().to_string(), SourceKind::Replay));
-    let mut assembler = Assembler::new("evaluation", SourceKind::Replay, AssemblyConfig::default());
-    let mut cleanup = Cleanup::new();
-    let mut line = TimeLine::new(0, None);
-    let mut emit = |window: CsiWindow| {
-        if !window.last {
-            work(cleanup.run(window));
-        }
-    };
-    for mut frame in capture::open(path)?.flatten() {
-        frame.time_ns = line
-            .next(frame.capture_time_ns)
-            .map_err(|error| MotionError::Time { path: path.to_owned(), error })?;
-        assembler.push(Packet { frame, arrived: Instant::now(), account: account.clone() }, &mut emit);
+fn trade_off(sessions: &[Session], config: impl Fn(f32) -> PresenceConfig) -> Plot {
+    let (mut missed, mut false_alarms) = (Vec::new(), Vec::new());
+    for step in 0..=24 {
+        let on = 1.15f32.powi(step);
+        let judged: Vec<(&Session, Said)> = sessions.iter().map(|s| (s, judge(s, config(on)))).collect();
+        let s = score(&judged);
+        missed.push((f64::from(on), 1.0 - s.recall()));
+        false_alarms.push((f64::from(on), 1.0 - s.specificity()));
     }
-    assembler.finish(&mut emit);
-    Ok(())
-}
-
-/// What a capture of the quiet room teaches, for `--baseline FILE`. Empty where the capture is too short or never quiet.
-pub fn baseline_of(path: &Path, config: &PresenceConfig) -> Result<Baseline, MotionError> {
-    let mut detector = PresenceDetector::new(config.clone(), None);
-    for_each_window(path, |window| {
-        detector.run(window);
-    })?;
-    Ok(detector.baseline())
-}
-
-impl std::fmt::Display for MotionReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [
-            ("cold start", &self.cold),
-            ("known baseline", &self.known),
-            ("cold start, chip left out", &self.cold_left_out),
-            ("known baseline, chip left out", &self.known_left_out),
-        ];
-        for (name, table) in parts {
-            writeln!(f, "{name}\n{table}")?;
-        }
-        for (chip, t) in &self.chosen {
-            writeln!(f, "without {chip}: moving_share {}, on {}", t.moving_share, t.on)?;
-        }
-        Ok(())
+    Plot {
+        name: "presence-on",
+        title: "motion-espectre, calibrated: windows against presence.on".into(),
+        x: "presence.on, multiples of the quiet level",
+        y: "share of windows",
+        lines: vec![("movement missed".into(), missed), ("quiet taken for movement".into(), false_alarms)],
+        chosen: Some(f64::from(PresenceConfig::default().on)),
     }
 }
 
-impl std::fmt::Display for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "  {:<42} {:>7} {:>7} {:>7}  {:>8}",
-            "recording", "present", "absent", "unsaid", "first"
-        )?;
-        for r in &self.recordings {
-            let first = r.first_present_s.map_or("never".to_owned(), |s| format!("{s:.1} s"));
-            writeln!(f, "  {:<42} {:>7} {:>7} {:>7}  {first:>8}", r.file, r.present, r.absent, r.unsaid)?;
-        }
-        for (name, s) in [("by recording", self.by_recording), ("by window", self.by_window)] {
-            writeln!(
-                f,
-                "  {name:<13} precision {:.3}  recall {:.3}  F1 {:.3}  (tp {}, fp {}, fn {}, tn {})",
-                s.precision,
-                s.recall,
-                s.f1,
-                s.true_positive,
-                s.false_positive,
-                s.false_negative,
-                s.true_negative
-            )?;
-        }
-        Ok(())
+impl Score {
+    pub(super) fn over(pairs: impl Iterator<Item = (bool, bool)>) -> Self {
+        let mut sum = Self::default();
+        pairs.for_each(|(truth, said)| sum.add(truth, said));
+        sum
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod assembly;
 pub mod baseline;
+pub mod breathing;
 pub mod cleanup;
 pub mod gather;
 pub mod inference;
@@ -10,6 +11,7 @@ pub mod motion;
 pub mod output;
 pub mod persons;
 pub mod presence;
+pub mod segments;
 mod worker;
 
 pub use worker::{Worker, stage};

@@ -15,7 +15,7 @@ pub struct Motion {
     pub coherent: f32,
     /// `√(mean variance)`: the strength of all variation, relative to the amplitude.
     pub total: f32,
-    /// Steps from one packet to the one that it was compared with.
+    /// Steps from one packet to the one that it was compared with, on average.
     pub lag: usize,
     /// Standard deviation that `share` would have if all variation were white noise: `1 / √(pairs · streams that vary
     /// independently)`.
@@ -32,15 +32,20 @@ impl Motion {
 
 /// Lags that are tried: a link with a packet in every second or third step has no neighbours.
 const MAX_LAG: usize = 3;
+/// Packets further apart than this are not compared, steps.
+const MAX_GAP: usize = 8;
 /// Fewer pairs of packets say nothing.
 const MIN_PAIRS: usize = 15;
+/// The same where packets are compared at whatever lag they have.
+const MIN_UNEVEN_PAIRS: usize = 30;
 /// Streams whose correlation with each other is looked at.
 const COMPARED: usize = 12;
 
 /// The statistics of `amplitude`, `[step][stream]`, over the received steps; `None` with too few packets or no
 /// variation.
 ///
-/// The lag is the least one of 1 to 3 that has at least half as many pairs of received packets as the best of them.
+/// The lag is the least one of 1 to 3 that has at least half as many pairs of received packets as the best of them. Where packets
+/// come too seldom for that, each is compared with the one before it.
 ///
 /// Source: the autocorrelation of Zhang et al., "WiDetect", IMWUT 2019, taken at a lag at which the link has packets;
 /// the number of independent streams as `S² / Σ ρ²` over the correlations of all pairs of streams (Bretherton et al., "The
@@ -50,14 +55,9 @@ pub fn motion(amplitude: &[f32], streams: usize, received: &[bool]) -> Option<Mo
     if streams == 0 || count < 3 || amplitude.len() < streams * received.len() {
         return None;
     }
-    let pairs_at =
-        |lag: usize| received.iter().zip(received.iter().skip(lag)).filter(|(a, b)| **a && **b).count();
-    let most = (1..=MAX_LAG).map(pairs_at).max().unwrap_or(0);
-    let lag = (1..=MAX_LAG).find(|&lag| 2 * pairs_at(lag) >= most)?;
-    let pairs = pairs_at(lag);
-    if pairs < MIN_PAIRS {
-        return None;
-    }
+    let compared = compared(received)?;
+    let pairs = compared.len();
+    let lag = compared.iter().map(|(a, b)| b - a).sum::<usize>().div_ceil(pairs);
 
     let mut centred = amplitude[..streams * received.len()].to_vec();
     let mut mean = vec![0.0f32; streams];
@@ -76,9 +76,9 @@ pub fn motion(amplitude: &[f32], streams: usize, received: &[bool]) -> Option<Mo
     for row in centred.chunks_exact(streams) {
         variance.iter_mut().zip(row).for_each(|(s, v)| *s += v * v / count as f32);
     }
-    // Rows that were not received are zero and add nothing.
-    for (a, b) in centred.chunks_exact(streams).zip(centred.chunks_exact(streams).skip(lag)) {
-        lagged.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (a, b))| *s += a * b / pairs as f32);
+    for &(a, b) in &compared {
+        let rows = centred[a * streams..].iter().zip(&centred[b * streams..]);
+        lagged.iter_mut().zip(rows).for_each(|(s, (a, b))| *s += a * b / pairs as f32);
     }
 
     // What rounding leaves of a constant is no variation.
@@ -99,6 +99,24 @@ pub fn motion(amplitude: &[f32], streams: usize, received: &[bool]) -> Option<Mo
         lag,
         noise_share: 1.0 / (pairs as f32 * independent).sqrt(),
     })
+}
+
+/// Steps of the packets that are compared with each other; `None` with too few.
+fn compared(received: &[bool]) -> Option<Vec<(usize, usize)>> {
+    let at = |lag: usize| -> Vec<(usize, usize)> {
+        let steps = 0..received.len().saturating_sub(lag);
+        steps.filter(|&t| received[t] && received[t + lag]).map(|t| (t, t + lag)).collect()
+    };
+    let by_lag: Vec<Vec<(usize, usize)>> = (1..=MAX_LAG).map(at).collect();
+    let most = by_lag.iter().map(Vec::len).max().unwrap_or(0);
+    let even = by_lag.into_iter().find(|pairs| 2 * pairs.len() >= most)?;
+    if even.len() >= MIN_PAIRS {
+        return Some(even);
+    }
+    let packets: Vec<usize> = (0..received.len()).filter(|&t| received[t]).collect();
+    let next = packets.windows(2).map(|p| (p[0], p[1])).filter(|(a, b)| b - a <= MAX_GAP);
+    let seldom: Vec<(usize, usize)> = next.collect();
+    (seldom.len() >= MIN_UNEVEN_PAIRS).then_some(seldom)
 }
 
 fn independent_streams(
@@ -183,7 +201,12 @@ mod tests {
             assert!((m.share - expected).abs() < 0.2, "{every}: {} instead of {expected}", m.share);
             assert!(m.share > 3.0 * m.noise_share || every == 3);
         }
-        assert_eq!(motion(&a, 8, &(0..100).map(|t| t % 7 == 0).collect::<Vec<_>>()), None);
+        assert_eq!(motion(&a, 8, &(0..100).map(|t| t % 7 == 0).collect::<Vec<_>>()), None, "14 pairs");
+        // Ten packets a second, none in its place, of a motion that takes seconds.
+        let slow: Vec<f32> = (0..1600).map(|i| 1.0 + 0.1 * (0.05 * (i / 8) as f32).sin()).collect();
+        let seldom: Vec<bool> = (0..200).map(|t| matches!(t % 10, 0 | 6)).collect();
+        let m = motion(&slow, 8, &seldom).unwrap();
+        assert!(matches!(m.lag, 5 | 6) && m.share > 0.8, "{m:?}");
         assert_eq!(motion(&[1.0; 800], 8, &[true; 100]), None);
     }
 }

@@ -95,6 +95,7 @@ impl Persons {
             processing_ns: 0,
             provenance: Provenance { source: about.source, model, calibrated, experimental },
             presence: window.presence,
+            breathing: window.breathing,
             persons: Vec::new(),
         };
         if let Some(place) = self.sites.get_mut(&about.site) {

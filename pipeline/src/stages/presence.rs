@@ -10,40 +10,49 @@ use std::sync::Arc;
 
 use invispose_kernels::Layout;
 use invispose_models::input::{Reference, ReferenceBuilder};
+use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, LinkBaseline};
+use super::breathing::{BreathingConfig, BreathingMonitor};
 use super::cleanup::{CleanLink, CleanWindow};
 use crate::csi::LinkId;
 use crate::health::{Health, Part};
-use crate::pose::Presence;
+use crate::pose::{Breathing, Presence};
 
 /// The rules of presence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct PresenceConfig {
     /// Autocorrelation from which on a window counts as motion when the link's quiet level is not known, and is not
-    /// learned from.
+    /// learned from. Quiet links stay below 0.2, movement is mostly above 0.4.
     pub moving_share: f32,
-    /// Standard deviations of white noise that an autocorrelation must exceed to count at all.
+    /// Standard deviations of white noise that an autocorrelation must exceed to count at all: 3 are exceeded by chance in
+    /// one of 740 windows.
     pub noise_sigmas: f32,
-    /// The quantile of the quiet windows' variation that is the quiet level, 0..1.
+    /// The quantile of the quiet windows' variation that is the quiet level, 0..1: not the highest, which one disturbance
+    /// sets.
     pub quantile: f32,
-    /// Somebody comes when the variation is this many times the quiet level…
+    /// Somebody comes when the variation is this many times the quiet level (`--suite motion-espectre --plots` shows the
+    /// trade-off)…
     pub on: f32,
-    /// …for this long, seconds…
+    /// …for this long, seconds: one packet in error moves a window or two…
     pub on_s: f64,
     /// …and leaves when it is less than this many times the quiet level…
     pub off: f32,
-    /// …for this long, seconds.
+    /// …for this long, seconds: people pause.
     pub off_s: f64,
     /// Seconds after a link's first packet, or its first after a long silence, in which it says nothing: a receiver's gain
     /// control settles for up to two of them, and the window remembers as long.
     pub settle_s: f64,
-    /// Quiet seconds in a row from which the quiet level is first learned.
+    /// Quiet seconds in a row from which the quiet level is first learned, by a link with a packet in every step of the grid;
+    /// one with fewer packets takes as many more seconds.
     pub learn_s: f64,
-    /// Seconds between the quiet windows that keep it up to date.
+    /// Seconds between the quiet windows that keep it up to date: as long as a window, so that they are independent.
     pub refresh_s: f64,
-    /// Quiet windows kept.
+    /// Quiet windows kept: with `refresh_s` the last eight quiet minutes.
     pub samples: usize,
+    /// Breathing, which shows somebody who keeps still.
+    pub breathing: BreathingConfig,
 }
 
 impl Default for PresenceConfig {
@@ -52,14 +61,15 @@ impl Default for PresenceConfig {
             moving_share: 0.25,
             noise_sigmas: 3.0,
             quantile: 0.95,
-            on: 1.5,
+            on: 2.0,
             on_s: 0.2,
-            off: 1.2,
+            off: 1.5,
             off_s: 2.0,
             settle_s: 4.0,
             learn_s: 3.0,
             refresh_s: 2.0,
             samples: 256,
+            breathing: BreathingConfig::default(),
         }
     }
 }
@@ -71,6 +81,8 @@ pub struct ObservedWindow {
     pub clean: CleanWindow,
     /// `None` while nothing can be said: no packets, or quiet and not yet learned.
     pub presence: Option<Presence>,
+    /// Breathing; `None` unless it is reliable.
+    pub breathing: Option<Breathing>,
     /// The quiet room's channel of each of the window's links, in their order; `None` where it was not learned yet.
     pub references: Vec<Option<Arc<Reference>>>,
 }
@@ -84,6 +96,7 @@ pub struct PresenceDetector {
     turning_ns: Option<i64>,
     last_ns: Option<i64>,
     changed: bool,
+    breathing: BreathingMonitor,
 }
 
 /// What one link knows of the quiet room.
@@ -94,7 +107,7 @@ struct Quiet {
     samples: VecDeque<f32>,
     /// Their quantile; `None` until learned.
     level: Option<f32>,
-    /// While learning: quiet seconds in a row.
+    /// While learning: quiet seconds in a row, times the share of steps with a packet.
     quiet_s: f64,
     sampled_ns: i64,
     reference: Option<Arc<Reference>>,
@@ -130,7 +143,8 @@ impl PresenceDetector {
             quiet.reference = known.reference.clone().map(Arc::new);
             links.insert((LinkId::new(known.link.as_str()), known.layout), quiet);
         }
-        Self { config, links, present: false, turning_ns: None, last_ns: None, changed: false }
+        let breathing = BreathingMonitor::new(config.breathing.clone());
+        Self { config, links, present: false, turning_ns: None, last_ns: None, changed: false, breathing }
     }
 
     /// What was learned so far.
@@ -162,7 +176,9 @@ impl PresenceDetector {
         let passed_s = self.last_ns.map_or(0.0, |last| time.saturating_sub(last) as f64 / 1e9);
         if clean.window.reset || !(0.0..=10.0).contains(&passed_s) {
             self.interrupt();
+            self.breathing.clear();
         }
+        let breathing = self.breathing.run(&clean);
         self.last_ns = Some(time);
 
         for link in clean.links.iter().filter(|link| link.motion.is_some()) {
@@ -174,7 +190,8 @@ impl PresenceDetector {
         if fresh && let Some(level) = level {
             self.decide(level, time);
         }
-        let quiet_site = !self.present && level.is_none_or(|level| level < self.config.on);
+        let quiet_site =
+            !self.present && breathing.is_none() && level.is_none_or(|level| level < self.config.on);
         for (link, evidence) in clean.links.iter().zip(&evidence) {
             let quiet = quiet_site
                 && evidence.is_some_and(|e| e.level < if e.learned { self.config.on } else { 1.0 });
@@ -182,13 +199,14 @@ impl PresenceDetector {
         }
         let somewhat_learned = evidence.iter().flatten().any(|e| e.learned);
         let presence = level.filter(|_| fresh && (somewhat_learned || self.present)).map(|level| Presence {
-            present: self.present,
+            // Who breathes is there, however still.
+            present: self.present || breathing.is_some(),
             motion_level: level,
             coverage: clean.window.fresh_links as f32 / clean.window.known_links.max(1) as f32,
         });
         let reference = |link: &CleanLink| self.links.get(&key(link)).and_then(|q| q.reference.clone());
         let references = clean.links.iter().map(reference).collect();
-        ObservedWindow { clean, presence, references }
+        ObservedWindow { clean, presence, breathing, references }
     }
 
     /// The stream broke off: nothing that was in the making goes on.
@@ -262,7 +280,9 @@ impl PresenceDetector {
                 quiet.forget();
                 return;
             }
-            quiet.quiet_s += passed_s;
+            // A link with few packets shows less in the same time.
+            let received = link.raw.received.iter().filter(|r| **r).count();
+            quiet.quiet_s += passed_s * received as f64 / link.raw.received.len().max(1) as f64;
             quiet.add(sample, config.samples, time);
             quiet.build(link, passed_s);
             if quiet.quiet_s >= config.learn_s && quiet.samples.len() >= 10 {
@@ -379,7 +399,7 @@ impl SitePresence {
     pub fn run(sites: &mut HashMap<Arc<str>, Self>, clean: CleanWindow, health: &Health) -> ObservedWindow {
         let Some(site) = sites.get_mut(&clean.window.site) else {
             let references = vec![None; clean.links.len()];
-            return ObservedWindow { clean, presence: None, references };
+            return ObservedWindow { clean, presence: None, breathing: None, references };
         };
         let last = clean.window.last;
         let observed = site.detector.run(clean);

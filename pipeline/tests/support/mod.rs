@@ -6,7 +6,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use invispose_pipeline::pose::{Activity, Keypoint, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, Person, PoseFrame, Provenance, SourceKind};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -43,6 +43,7 @@ pub fn pose_frame(id: u64) -> PoseFrame {
             motion_level: value(8),
             coverage: value(9),
         }),
+        breathing: (id.is_multiple_of(6)).then(|| Breathing { rate_bpm: value(10), quality: value(11) }),
         persons: (0..id % (PoseFrame::MAX_PERSONS as u64 + 1)).map(person).collect(),
     }
 }
@@ -137,6 +138,7 @@ prop_compose! {
         model in of(".{0,20}"),
         marks in any::<(bool, bool)>(),
         presence in of((any::<bool>(), float(), float())),
+        breathing in of((float(), float())),
         persons in vec(any_person(), 0..=PoseFrame::MAX_PERSONS),
     ) -> PoseFrame {
         PoseFrame {
@@ -146,6 +148,7 @@ prop_compose! {
             processing_ns,
             provenance: Provenance { source, model: model.map(Arc::from), calibrated: marks.0, experimental: marks.1 },
             presence: presence.map(|(present, motion_level, coverage)| Presence { present, motion_level, coverage }),
+            breathing: breathing.map(|(rate_bpm, quality)| Breathing { rate_bpm, quality }),
             persons,
         }
     }

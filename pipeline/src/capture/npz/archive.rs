@@ -136,7 +136,8 @@ impl Array {
         let mut header = vec![0; length];
         stream.read(data, &mut header).ok_or_else(ended)?;
         let header = String::from_utf8_lossy(&header);
-        let (dtype, shape) = parse_header(&header)
+        let (dtype, shape, _) = parse_header(&header)
+            .filter(|(dtype, _, fortran_order)| !fortran_order && dtype.size > 0)
             .ok_or_else(|| format!("array `{}`: header {}", clip(&entry.name), clip(&header)))?;
         Ok(Self { name: entry.name.clone(), dtype, shape, stream })
     }
@@ -175,12 +176,51 @@ pub(super) fn clip(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-fn parse_header(header: &str) -> Option<(Dtype, Vec<usize>)> {
+/// The header of an array that stands in a file of its own.
+pub(crate) struct NpyHeader {
+    dtype: Dtype,
+    /// Length along each dimension.
+    pub(crate) shape: Vec<usize>,
+    /// The first dimension runs fastest.
+    pub(crate) fortran_order: bool,
+    /// Where the elements start.
+    pub(crate) data_at: usize,
+}
+
+impl NpyHeader {
+    /// Bytes of one element; 1 where elements have no fixed size.
+    pub(crate) fn element_bytes(&self) -> usize {
+        self.dtype.size.max(1)
+    }
+
+    /// One element as f64. `None` for types that are no real numbers.
+    pub(crate) fn number(&self, bytes: &[u8]) -> Option<f64> {
+        number(self.dtype, bytes)
+    }
+}
+
+/// Reads the header of a `.npy` file.
+pub(crate) fn npy_header(file: &[u8]) -> Option<NpyHeader> {
+    let start = file.get(..8).filter(|s| s.starts_with(b"\x93NUMPY"))?;
+    let (length, from): (usize, usize) = if start[6] == 1 {
+        (usize::from(u16::from_le_bytes([*file.get(8)?, *file.get(9)?])), 10)
+    } else {
+        (u32::from_le_bytes(file.get(8..12)?.try_into().ok()?) as usize, 12)
+    };
+    let text = file.get(from..from.checked_add(length)?).filter(|t| t.len() <= MAX_HEADER)?;
+    let (dtype, shape, fortran_order) = parse_header(&String::from_utf8_lossy(text))?;
+    Some(NpyHeader { dtype, shape, fortran_order, data_at: from + length })
+}
+
+/// Element type, shape, and whether columns come first. Pickled objects have elements of size 0.
+fn parse_header(header: &str) -> Option<(Dtype, Vec<usize>, bool)> {
     let value = |key: &str| {
         let at = header.find(key)? + key.len();
         Some(header[at..].trim_start_matches(['\'', '"', ':', ' ']))
     };
-    if !value("fortran_order")?.starts_with("False") {
+    let order_text = value("fortran_order")?;
+    let fortran_order = order_text.starts_with("True");
+    if !fortran_order && !order_text.starts_with("False") {
         return None;
     }
     let descr = value("descr")?;
@@ -190,7 +230,7 @@ fn parse_header(header: &str) -> Option<(Dtype, Vec<usize>)> {
         None => (true, descr.strip_prefix('>')?),
     };
     let kind = *rest.as_bytes().first()?;
-    let size: usize = rest.get(1..)?.parse().ok()?;
+    let size: usize = if rest == "O" { 0 } else { rest.get(1..)?.parse().ok().filter(|s| *s > 0)? };
     let size = if kind == b'U' { size.checked_mul(4)? } else { size };
     let shape = value("shape")?.strip_prefix('(')?;
     let shape = shape[..shape.find(')')?]
@@ -199,7 +239,7 @@ fn parse_header(header: &str) -> Option<(Dtype, Vec<usize>)> {
         .filter(|d| !d.is_empty())
         .map(|d| d.parse().ok())
         .collect::<Option<Vec<usize>>>()?;
-    (size > 0 && shape.len() <= 8).then_some((Dtype { kind, size, big_endian: order }, shape))
+    (shape.len() <= 8).then_some((Dtype { kind, size, big_endian: order }, shape, fortran_order))
 }
 
 /// One element's bytes as the low bits of a number; `None` for more than eight.

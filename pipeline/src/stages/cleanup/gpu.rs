@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::stages::assembly::CsiWindow;
 use crate::stages::gather::{BatchConfig, gather};
 use crate::stages::motion::gpu::{Measured, MotionProgram};
+use crate::stages::segments::Segments;
 
 /// Links' windows in one batch; those beyond are cleaned on the CPU.
 const ROWS: usize = 2048;
@@ -265,6 +266,10 @@ impl GpuCleaner {
             for link in links {
                 let at = number;
                 number += 1;
+                // The motion of parts that are scaled apart is measured on the CPU.
+                if !Segments::of(&link.raw, &link.columns).is_whole() {
+                    continue;
+                }
                 let key = PlanKey::of(link);
                 let Some(most) = self.plan(&key)? else { continue };
                 let name = (window.site.clone(), link.raw.link.clone(), link.raw.layout);

@@ -9,7 +9,8 @@ use invispose_kernels::{Complex32, Layout, agc, hampel, mask, phase, ratio};
 use super::columns::column_index;
 use super::{CleanLink, Prepared};
 use crate::stages::assembly::LinkWindow;
-use crate::stages::motion::motion;
+use crate::stages::motion::{Motion, motion};
+use crate::stages::segments::Segments;
 
 /// Hampel filter: steps on either side, and deviations.
 const HAMPEL_HALF: usize = 3;
@@ -184,13 +185,23 @@ impl LinkState {
             doppler: self.doppler_spectrum(&raw),
             delay: self.delay_profile(&raw),
             // Unfiltered: the filter makes neighbours alike, which is what is measured here.
-            motion: motion(&self.scaled, streams, &raw.received),
+            motion: self.motion(&raw, streams),
             new_steps,
             #[cfg(feature = "gpu")]
             samples: None,
             raw,
         };
         (clean, self)
+    }
+
+    fn motion(&self, raw: &LinkWindow, streams: usize) -> Option<Motion> {
+        let segments = Segments::of(raw, &self.columns);
+        if segments.is_whole() || streams == 0 {
+            return motion(&self.scaled, streams, &raw.received);
+        }
+        let mut rows = self.scaled.clone();
+        rows.chunks_exact_mut(streams).for_each(|row| segments.normalise(row));
+        motion(&rows, streams, &raw.received)
     }
 
     fn doppler_spectrum(&mut self, raw: &LinkWindow) -> Vec<f32> {

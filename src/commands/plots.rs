@@ -1,0 +1,65 @@
+//! Lines over an axis, as SVG.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use invispose_pipeline::evaluation::report::Plot;
+use plotters::prelude::*;
+
+use crate::output;
+
+const SIZE: (u32, u32) = (900, 560);
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(127, 127, 127)];
+
+/// Writes each plot into `folder` as `NAME.svg`.
+pub fn write(plots: &[Plot], folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for plot in plots {
+        let path = folder.join(format!("{}.svg", plot.name));
+        let mut svg = String::new();
+        draw(plot, &mut svg).with_context(|| path.display().to_string())?;
+        fs::write(&path, svg).with_context(|| path.display().to_string())?;
+        output::note(path.display());
+    }
+    Ok(())
+}
+
+fn draw(plot: &Plot, svg: &mut String) -> anyhow::Result<()> {
+    let points = || plot.lines.iter().flat_map(|(_, points)| points);
+    let (low, high) = points().fold((f64::MAX, f64::MIN), |(a, b), (x, _)| (a.min(*x), b.max(*x)));
+    anyhow::ensure!(low < high, "nothing to draw");
+    let top = points().fold(0.0, |top: f64, (_, y)| top.max(*y)).max(1e-3) * 1.05;
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(&plot.title, ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(low..high, 0.0..top)?;
+    chart.configure_mesh().x_desc(plot.x).y_desc(plot.y).label_style(("sans-serif", 14)).draw()?;
+    if let Some(x) = plot.chosen {
+        let line = [(x, 0.0), (x, top)];
+        chart
+            .draw_series(LineSeries::new(line, BLACK.stroke_width(1)))?
+            .label(format!("shipped: {x:.2}"))
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK));
+    }
+    for ((name, points), colour) in plot.lines.iter().zip(COLOURS.iter().cycle()) {
+        let colour = *colour;
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
