@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use invispose_api::store::{Keep, StoreConfig};
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::site::SiteConfig;
@@ -29,6 +31,8 @@ pub struct Config {
     pub api: ApiSection,
     /// Recent frames in memory, per site.
     pub ring: RingSection,
+    /// History, events and what operators set up.
+    pub database: DatabaseSection,
     /// Logging.
     pub log: LogSection,
     /// The windows that the network sees.
@@ -45,6 +49,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// When the pipeline's own troubles become events.
     pub monitor: MonitorConfig,
+    /// Versions of the REST API that will end.
+    pub deprecated: Vec<DeprecatedSection>,
     /// How often events may be published, kind by kind.
     #[serde(rename = "event_rate")]
     pub event_rates: Vec<RateRule>,
@@ -69,12 +75,46 @@ pub struct ApiSection {
     pub allowed_origins: Vec<String>,
 }
 
+/// `[[deprecated]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeprecatedSection {
+    /// `v1` or `v2`.
+    pub version: String,
+    /// When it ends, as an HTTP date, e.g. `Sat, 01 Jan 2028 00:00:00 GMT`.
+    #[serde(default)]
+    pub sunset: String,
+    /// Where clients find how to move on.
+    #[serde(default)]
+    pub guide: String,
+}
+
 /// `[ring]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RingSection {
     /// Frames kept: 4096 at 20 frames/s are the last 3.4 minutes.
     pub slots: u32,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSection {
+    /// `postgres://USER@HOST/DATABASE`; empty: SQLite in the data directory.
+    pub url: String,
+    /// Megabytes of writes that wait on the disk while the database is away.
+    pub queue_mb: u32,
+    /// Seconds after which frames are written at the latest.
+    pub write_every_s: u32,
+    /// Days for which every frame is kept.
+    pub keep_frames_days: u32,
+    /// Days for which one frame a second is kept.
+    pub keep_thinned_days: u32,
+    /// Days for which sums by the minute are kept; those by the hour stay.
+    pub keep_minutes_days: u32,
+    /// Days for which events are kept.
+    pub keep_events_days: u32,
 }
 
 /// `[log]`
@@ -125,6 +165,7 @@ impl Default for Config {
             device: "auto".into(),
             api: ApiSection::default(),
             ring: RingSection::default(),
+            database: DatabaseSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
             tracking: TrackerConfig::default(),
@@ -133,6 +174,7 @@ impl Default for Config {
             falls: FallConfig::default(),
             watch: WatchConfig::default(),
             monitor: MonitorConfig::default(),
+            deprecated: Vec::new(),
             event_rates: Vec::new(),
             alerts: Vec::new(),
             sites: Vec::new(),
@@ -144,6 +186,39 @@ impl Default for Config {
 impl Default for RingSection {
     fn default() -> Self {
         Self { slots: 4096 }
+    }
+}
+
+impl Default for DatabaseSection {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            queue_mb: 1024,
+            write_every_s: 10,
+            keep_frames_days: 7,
+            keep_thinned_days: 90,
+            keep_minutes_days: 400,
+            keep_events_days: 400,
+        }
+    }
+}
+
+impl DatabaseSection {
+    /// As the store takes it.
+    pub fn store(&self, data_dir: &Path) -> StoreConfig {
+        let days = |n: u32| Duration::from_secs(u64::from(n) * 86_400);
+        StoreConfig {
+            url: Some(self.url.clone()).filter(|url| !url.is_empty()),
+            queue_bytes: u64::from(self.queue_mb) << 20,
+            write_every: Duration::from_secs(self.write_every_s.max(1).into()),
+            keep: Keep {
+                full: days(self.keep_frames_days),
+                thinned: days(self.keep_thinned_days),
+                minutes: days(self.keep_minutes_days),
+                events: days(self.keep_events_days),
+            },
+            ..StoreConfig::new(data_dir)
+        }
     }
 }
 
@@ -277,6 +352,9 @@ fn check(config: Config) -> anyhow::Result<Config> {
             bail!("event_rate of {}: per_minute must be above 0, repeat_s at least 0", rate.kind);
         }
     }
+    if let Some(wrong) = config.deprecated.iter().find(|d| d.version != "v1" && d.version != "v2") {
+        bail!("deprecated: there is no version {:?}; known: v1, v2", wrong.version);
+    }
     for host in &config.api.allowed_hosts {
         check_host(host).with_context(|| format!("api.allowed_hosts: {host:?}"))?;
     }
@@ -345,7 +423,7 @@ pub fn check_site_id(id: &str) -> anyhow::Result<()> {
 }
 
 /// Keys that hold lists of tables. They are set in the file only.
-pub const TABLES: [&str; 3] = ["site", "source", "event_rate"];
+pub const TABLES: [&str; 4] = ["site", "source", "event_rate", "deprecated"];
 
 /// Settings of one value or one list of texts, as (dotted key, default).
 pub fn leaves(table: &Table) -> Vec<(String, Value)> {
