@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use invispose_api::store::{Keep, StoreConfig};
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::site::SiteConfig;
@@ -32,6 +34,8 @@ pub struct Config {
     pub batch: BatchSection,
     /// Recent frames in memory, per site.
     pub ring: RingSection,
+    /// History, events and what operators set up.
+    pub database: DatabaseSection,
     /// Logging.
     pub log: LogSection,
     /// The windows that the network sees.
@@ -50,6 +54,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// When the pipeline's own troubles become events.
     pub monitor: MonitorConfig,
+    /// Versions of the REST API that will end.
+    pub deprecated: Vec<DeprecatedSection>,
     /// How often events may be published, kind by kind.
     #[serde(rename = "event_rate")]
     pub event_rates: Vec<RateRule>,
@@ -74,6 +80,20 @@ pub struct ApiSection {
     pub allowed_origins: Vec<String>,
 }
 
+/// `[[deprecated]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeprecatedSection {
+    /// `v1` or `v2`.
+    pub version: String,
+    /// When it ends, as an HTTP date, e.g. `Sat, 01 Jan 2028 00:00:00 GMT`.
+    #[serde(default)]
+    pub sunset: String,
+    /// Where clients find how to move on.
+    #[serde(default)]
+    pub guide: String,
+}
+
 /// `[ring]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,6 +110,26 @@ pub struct BatchSection {
     pub windows: u32,
     /// The first window of a batch waits at most this long for others, milliseconds.
     pub wait_ms: u32,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSection {
+    /// `postgres://USER@HOST/DATABASE`; empty: SQLite in the data directory.
+    pub url: String,
+    /// Megabytes of writes that wait on the disk while the database is away.
+    pub queue_mb: u32,
+    /// Seconds after which frames are written at the latest.
+    pub write_every_s: u32,
+    /// Days for which every frame is kept.
+    pub keep_frames_days: u32,
+    /// Days for which one frame a second is kept.
+    pub keep_thinned_days: u32,
+    /// Days for which sums by the minute are kept; those by the hour stay.
+    pub keep_minutes_days: u32,
+    /// Days for which events are kept.
+    pub keep_events_days: u32,
 }
 
 /// `[log]`
@@ -141,6 +181,7 @@ impl Default for Config {
             api: ApiSection::default(),
             batch: BatchSection::default(),
             ring: RingSection::default(),
+            database: DatabaseSection::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
             presence: PresenceConfig::default(),
@@ -150,6 +191,7 @@ impl Default for Config {
             falls: FallConfig::default(),
             watch: WatchConfig::default(),
             monitor: MonitorConfig::default(),
+            deprecated: Vec::new(),
             event_rates: Vec::new(),
             alerts: Vec::new(),
             sites: Vec::new(),
@@ -167,6 +209,39 @@ impl Default for RingSection {
 impl Default for BatchSection {
     fn default() -> Self {
         Self { windows: 32, wait_ms: 2 }
+    }
+}
+
+impl Default for DatabaseSection {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            queue_mb: 1024,
+            write_every_s: 10,
+            keep_frames_days: 7,
+            keep_thinned_days: 90,
+            keep_minutes_days: 400,
+            keep_events_days: 400,
+        }
+    }
+}
+
+impl DatabaseSection {
+    /// As the store takes it.
+    pub fn store(&self, data_dir: &Path) -> StoreConfig {
+        let days = |n: u32| Duration::from_secs(u64::from(n) * 86_400);
+        StoreConfig {
+            url: Some(self.url.clone()).filter(|url| !url.is_empty()),
+            queue_bytes: u64::from(self.queue_mb) << 20,
+            write_every: Duration::from_secs(self.write_every_s.max(1).into()),
+            keep: Keep {
+                full: days(self.keep_frames_days),
+                thinned: days(self.keep_thinned_days),
+                minutes: days(self.keep_minutes_days),
+                events: days(self.keep_events_days),
+            },
+            ..StoreConfig::new(data_dir)
+        }
     }
 }
 
@@ -314,6 +389,9 @@ fn check(config: Config) -> anyhow::Result<Config> {
             bail!("event_rate of {}: per_minute must be above 0, repeat_s at least 0", rate.kind);
         }
     }
+    if let Some(wrong) = config.deprecated.iter().find(|d| d.version != "v1" && d.version != "v2") {
+        bail!("deprecated: there is no version {:?}; known: v1, v2", wrong.version);
+    }
     for host in &config.api.allowed_hosts {
         check_host(host).with_context(|| format!("api.allowed_hosts: {host:?}"))?;
     }
@@ -382,7 +460,7 @@ pub fn check_site_id(id: &str) -> anyhow::Result<()> {
 }
 
 /// Keys that hold lists of tables. They are set in the file only.
-pub const TABLES: [&str; 3] = ["site", "source", "event_rate"];
+pub const TABLES: [&str; 4] = ["site", "source", "event_rate", "deprecated"];
 
 /// Settings of one value or one list of texts, as (dotted key, default).
 pub fn leaves(table: &Table) -> Vec<(String, Value)> {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
-use invispose_api::{ApiConfig, ApiState, Site};
+use invispose_api::store::Store;
+use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::baseline_of;
@@ -24,7 +25,7 @@ use invispose_pipeline::stages::persons::Rules;
 use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
-use crate::config::Config;
+use crate::config::{Config, DeprecatedSection};
 use crate::data_dir::DataDir;
 use crate::output;
 use crate::places::{self, Place};
@@ -60,6 +61,11 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let model = model(&mut places, compute.clone())?;
     let first_frame = options.say_first_frame;
 
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
+    let store = runtime.block_on(Store::open(config.database.store(&config.data_dir))).context("database")?;
+    let mut ids = PersonIds::open(data.path("person-ids"))?;
+    ids.continue_after(runtime.block_on(store.last_person()).unwrap_or(0));
+
     let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
     let engine = AlertEngine::new(&config.alerts, AlertState::default())?;
     let alerts = AlertDesk::new(engine, events.clone());
@@ -68,7 +74,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .rules(rules(config))
         .monitor(config.monitor.clone())
         .alerts(alerts)
-        .person_ids(PersonIds::open(data.path("person-ids"))?)
+        .person_ids(ids)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
             ..Default::default()
@@ -90,18 +96,20 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     }
     let mut sites = Vec::new();
     for place in places {
-        let (site, setup) = open_site(config, &data, &options, place)?;
+        // A new ring must not give ids a second time.
+        let stored = runtime.block_on(store.position(&place.site.id)).unwrap_or(0);
+        let (site, setup) = open_site(config, &data, &options, place, stored)?;
         sites.push(site);
         builder = builder.site(setup);
     }
     let limits = ApiConfig {
         allowed_hosts: config.api.allowed_hosts.clone(),
         allowed_origins: config.api.allowed_origins.clone(),
+        deprecated: config.deprecated.iter().map(deprecation).collect(),
         ..ApiConfig::default()
     };
-    let state = ApiState::new(sites, health, limits);
+    let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone());
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
     runtime.block_on(async move {
         let listener = {
             listener.set_nonblocking(true).context("listener")?;
@@ -117,6 +125,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         if first_frame {
             tokio::spawn(say_first_frame(state, started));
         }
+        let mut history = store.start(&sites, &events, &health).context("store")?;
+        history.caught_up().await;
         let pipeline = builder.start()?;
         // The service goes on when nobody reads what it prints.
         let _ = output::line(format_args!("listening on http://{address}"));
@@ -127,6 +137,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         let health = pipeline.health().clone();
         stop(pipeline).await?;
         events.close();
+        history.close().await;
         api.await.context("API")?.context("API")?;
         match health.faults().remove(&Part::Stage("recording")) {
             Some(fault) => bail!("the recording is not whole: {fault}"),
@@ -143,6 +154,11 @@ fn rules(config: &Config) -> Rules {
         activity: config.activity.clone(),
         falls: config.falls.clone(),
     }
+}
+
+fn deprecation(section: &DeprecatedSection) -> Deprecation {
+    let DeprecatedSection { version, sunset, guide } = section.clone();
+    Deprecation { version, sunset, guide }
 }
 
 /// The network, where some site may show poses.
@@ -179,10 +195,12 @@ fn open_site(
     data: &DataDir,
     options: &Options,
     place: Place,
+    stored: u64,
 ) -> anyhow::Result<(Site, SiteSetup)> {
     let id = place.site.id.clone();
     let path = data.path(&format!("{id}.ring"));
     let mut ring = RingWriter::open(&path, RingConfig { slots: config.ring.slots, ..Default::default() })?;
+    ring.continue_after(stored)?;
     let (site, wake) = Site::new(place.site.clone(), ring.reader());
     ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
 

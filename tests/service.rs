@@ -253,6 +253,27 @@ fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[test]
+fn history_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    // The ring takes the burst with which a simulation begins, and overwrites it later: then the database alone has it.
+    let settings = "[ring]\nslots = 256\n[database]\nwrite_every_s = 1\n";
+    std::fs::write(dir.path().join("invispose.toml"), settings).unwrap();
+    let server = Server::start(&["demo"], dir.path());
+    let frame = server.current(|f| f["frame_id"].as_u64().unwrap() > 200);
+    let before = frame["frame_id"].as_u64().unwrap();
+    server.kill();
+
+    let again = Server::start(&["demo"], dir.path());
+    again.current(|f| f["metadata"]["stale"] == false && f["frame_id"].as_u64().unwrap() > before + 120);
+    let all = "/api/v1/pose/history?start_time=2000-01-01T00:00:00Z&end_time=2100-01-01T00:00:00Z&limit=1000";
+    let (status, frames) = again.get(all);
+    assert_eq!(status, 200, "{frames}");
+    let ids: Vec<u64> = frames.as_array().unwrap().iter().map(|f| f["frame_id"].as_u64().unwrap()).collect();
+    assert!(ids.len() as u64 > before + 120);
+    assert!(ids.iter().zip(1..).all(|(id, n)| *id == n), "{ids:?}");
+}
+
+#[test]
 fn a_recording_ends_cleanly_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["record", "--source", "sim:demo?speed=max&seconds=4", "--out", "a.ivr"];

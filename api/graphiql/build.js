@@ -1,5 +1,5 @@
-// Bundles GraphiQL and the editor's workers into dist/, which the server embeds.
-import { rm } from 'node:fs/promises';
+// Bundles GraphiQL and the editor's workers into dist/, which the server embeds, beside Swagger UI and ReDoc as they are published.
+import { copyFile, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 await rm('dist', { recursive: true, force: true });
@@ -29,3 +29,11 @@ await Promise.all([
     format: 'iife',
   }),
 ]);
+
+for (const file of [
+  'swagger-ui-dist/swagger-ui-bundle.js',
+  'swagger-ui-dist/swagger-ui.css',
+  'redoc/bundles/redoc.standalone.js',
+]) {
+  await copyFile(`node_modules/${file}`, `dist/${file.split('/').pop()}`);
+}

@@ -1,63 +1,94 @@
 //! JSON of the REST contract, version 1. Members beyond the contract are additions that its clients pass over.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Time;
 use crate::view::{BoxView, FrameView, KeypointView, PersonView, activity_name, decimal, source_name};
 
-/// `PoseFrame`.
-#[derive(Debug, Serialize)]
+/// What was sensed in one window of one site.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PoseFrame {
+    /// End of the window.
     timestamp: Time,
+    /// Counts up, per site.
     frame_id: u64,
+    /// Persons that the filter keeps.
     persons: Vec<Person>,
+    /// From the window's last packet to the frame, milliseconds.
     processing_time_ms: f64,
     metadata: Metadata,
 }
 
-#[derive(Debug, Serialize)]
+/// On what the frame rests.
+#[derive(Debug, Serialize, ToSchema)]
 struct Metadata {
+    /// The site.
     site_id: String,
+    /// `live`, `replay` or `simulated`.
     source: &'static str,
+    /// The pose network; null when none looked at this frame.
     model: Option<String>,
+    /// An evaluation on this site showed that its poses beat the mean pose.
     calibrated: bool,
+    /// Poses without such an evaluation.
     experimental: bool,
+    /// Null until the quiet baseline is learned.
     presence: Option<Presence>,
     /// Missing unless it is reliable.
     #[serde(skip_serializing_if = "Option::is_none")]
     breathing: Option<Breathing>,
     /// Published more than `stale_after` ago or in an earlier run: not the present state.
     stale: bool,
+    /// Since its publication.
     age_ms: Option<f64>,
+    /// From the end of the window to its publication; live frames only.
     latency_ms: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+/// Presence and motion, from the signal alone.
+#[derive(Debug, Serialize, ToSchema)]
 struct Presence {
+    /// Somebody is there.
     present: bool,
+    /// Motion over the quiet baseline.
     motion_level: f64,
+    /// Share of the links that were heard.
     coverage: f64,
 }
 
-#[derive(Debug, Serialize)]
+/// Somebody who keeps still breathes.
+#[derive(Debug, Serialize, ToSchema)]
 struct Breathing {
+    /// Breaths a minute.
     rate_bpm: f64,
+    /// Share of the slow variation that repeats with each breath, 0..1.
     quality: f64,
 }
 
-#[derive(Debug, Serialize)]
+/// A detected person.
+#[derive(Debug, Serialize, ToSchema)]
 struct Person {
+    /// Stable while tracked.
     id: String,
+    /// 17, in COCO order.
     keypoints: Vec<Keypoint>,
+    /// That the person is there, 0..1.
     confidence: f64,
+    /// Around the keypoints.
     bounding_box: BoundingBox,
+    /// What they do, where it is known.
     activity: Option<&'static str>,
+    /// Where they are.
     zone_id: Option<String>,
+    /// Site coordinates, metres.
     position_m: [f64; 3],
+    /// Metres per second.
     velocity_m_s: [f64; 3],
 }
 
-#[derive(Debug, Serialize)]
+/// One of the 17 COCO keypoints.
+#[derive(Debug, Serialize, ToSchema)]
 struct Keypoint {
     id: u8,
     x: f64,
@@ -67,7 +98,8 @@ struct Keypoint {
     position_m: [f64; 3],
 }
 
-#[derive(Debug, Serialize)]
+/// Around the keypoints, 0..1.
+#[derive(Debug, Serialize, ToSchema)]
 struct BoundingBox {
     x: f64,
     y: f64,

@@ -1,4 +1,4 @@
-//! GraphiQL from the binary. `make graphiql` bundles it from its npm packages and the build embeds the bundle.
+//! GraphiQL, Swagger UI and ReDoc from the binary. `make graphiql` bundles them from their npm packages and the build embeds the bundle.
 
 use axum::Router;
 use axum::extract::Path;
@@ -18,20 +18,22 @@ struct Asset {
 include!(concat!(env!("OUT_DIR"), "/graphiql.rs"));
 
 /// The editor writes its colours as inline styles and keeps its icons in a font; scripts come from here only.
-const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self' blob:; connect-src 'self'; \
     style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn routes() -> Router<ApiState> {
-    Router::new().route("/graphiql", get(page)).route("/graphiql/assets/{name}", get(asset))
+    Router::new()
+        .route("/graphiql", get(|| async { page("main.js", include_str!("../assets/graphiql.html")) }))
+        .route("/docs", get(|| async { page("swagger-ui-bundle.js", include_str!("../assets/docs.html")) }))
+        .route("/redoc", get(|| async { page("redoc.standalone.js", include_str!("../assets/redoc.html")) }))
+        .route("/graphiql/assets/{name}", get(asset))
 }
 
-async fn page() -> Response {
-    let html = if ASSETS.iter().any(|a| a.name == "main.js") {
-        include_str!("../assets/graphiql.html")
-    } else {
-        include_str!("../assets/graphiql-missing.html")
-    };
+/// The page, or one that says how to add what it needs.
+fn page(script: &str, html: &'static str) -> Response {
+    let there = ASSETS.iter().any(|a| a.name == script);
+    let html = if there { html } else { include_str!("../assets/graphiql-missing.html") };
     ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")], Html(html))
         .into_response()
 }

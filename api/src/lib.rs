@@ -1,29 +1,39 @@
-//! Invispose to the outside: REST, GraphQL and its subscriptions, over the ring.
+//! Invispose to the outside: REST, GraphQL and its subscriptions, over the ring and the store.
 //!
 //! ```text
-//! ring ──► Site ──► query ──► rest, graphql, …
+//! ring  ──► Site ──► query ──► rest, graphql, …
+//!   └─────► store ────┘
 //! ```
 //!
 //! [`query`] is the one place where frames are found, filtered and paged; [`view`] is the one place where a frame is
 //! brought into the words of the outside (zones by name, keypoints projected). Each protocol only translates.
 
+mod analytics;
 pub mod contract;
+mod documents;
+mod export;
+mod feed;
 mod graphiql;
 pub mod graphql;
 mod guard;
+mod history;
 mod metrics;
 mod pages;
+mod people;
 pub mod problem;
 pub mod query;
-mod rest;
+mod reports;
+pub mod rest;
 mod server;
 mod site;
 mod state;
+pub mod store;
+mod stream;
 pub mod system;
 mod time;
 pub mod view;
 
 pub use server::{router, serve};
 pub use site::{Site, Wake};
-pub use state::{ApiConfig, ApiState};
+pub use state::{ApiConfig, ApiState, Deprecation};
 pub use time::Time;

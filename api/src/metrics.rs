@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use invispose_pipeline::health::Part;
 
+use crate::store::StoreStats;
 use crate::view::source_name;
 use crate::{ApiState, system};
 
@@ -112,6 +113,10 @@ fn render(state: &ApiState) -> String {
     let faults = faults.keys().map(|part| (fault_labels(part), 1.0)).collect();
     out.metric("invispose_fault", Gauge, "1 for each standing fault.", faults);
 
+    if let Some(store) = state.store() {
+        store_metrics(&mut out, store.stats());
+    }
+
     let sites: Vec<&str> = state.sites().iter().map(|s| s.config().id.as_str()).collect();
     let site = |value: &dyn Fn(&crate::Site) -> Option<f64>| {
         let values = state.sites().iter().zip(&sites);
@@ -154,4 +159,34 @@ fn render(state: &ApiState) -> String {
         vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
     );
     out.0
+}
+
+fn store_metrics(out: &mut Exposition, stats: &StoreStats) {
+    use Kind::{Counter, Gauge};
+    for (name, kind, help, counter) in [
+        ("invispose_store_frames_total", Counter, "Frames written, or waiting on the disk.", &stats.frames),
+        (
+            "invispose_store_frames_missed_total",
+            Counter,
+            "Frames overwritten before they were written.",
+            &stats.missed,
+        ),
+        ("invispose_store_events_total", Counter, "Events written, or waiting on the disk.", &stats.events),
+        (
+            "invispose_store_events_missed_total",
+            Counter,
+            "Events given up before they were written.",
+            &stats.missed_events,
+        ),
+        (
+            "invispose_store_refused_total",
+            Counter,
+            "Writes that the database will never take.",
+            &stats.refused,
+        ),
+        ("invispose_store_queued", Gauge, "Writes that wait on the disk.", &stats.queued),
+        ("invispose_store_queued_bytes", Gauge, "Their bytes.", &stats.queued_bytes),
+    ] {
+        out.metric(name, kind, help, vec![(vec![], StoreStats::get(counter) as f64)]);
+    }
 }

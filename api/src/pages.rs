@@ -20,6 +20,8 @@ pub(crate) fn routes() -> Router<ApiState> {
     Router::new()
         .route("/", get(start))
         .route("/assets/start.js", file("text/javascript; charset=utf-8", include_str!("../assets/start.js")))
+        .route("/assets/docs.js", file("text/javascript; charset=utf-8", include_str!("../assets/docs.js")))
+        .route("/assets/redoc.js", file("text/javascript; charset=utf-8", include_str!("../assets/redoc.js")))
         .route("/assets/start.css", file("text/css; charset=utf-8", include_str!("../assets/start.css")))
 }
 

@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::query::QueryError;
+use crate::store::StoreError;
 
 /// A problem document: `type` stays `about:blank`, so `title` is the status's phrase; `detail` says what was wrong, `field` where.
 #[derive(Clone, Debug)]
@@ -32,9 +34,40 @@ impl Problem {
         self
     }
 
+    /// The server's own fault.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!("{error}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; the log says what")
+    }
+
     /// A query parameter that is missing or cannot be used.
     pub fn parameter(name: &str, reason: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("{name}: {reason}")).with("field", name)
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, ToSchema)]
+#[allow(dead_code)]
+pub(crate) struct ProblemBody {
+    /// `about:blank`: `status` says what kind of problem it is.
+    r#type: String,
+    /// The status's phrase.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong, for people.
+    detail: String,
+    /// The parameter, member or header that is to blame.
+    field: Option<String>,
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Changed => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
+            error => QueryError::from(error).into(),
+        }
     }
 }
 
@@ -43,6 +76,7 @@ impl From<QueryError> for Problem {
         let status = match error {
             QueryError::Unknown { .. } | QueryError::NoData { .. } => StatusCode::NOT_FOUND,
             QueryError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            QueryError::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         match error.field() {
             Some(field) => {

@@ -2,10 +2,13 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use invispose_pipeline::{Person, PoseFrame};
 use thiserror::Error;
 
+use crate::history;
+use crate::store::{Bucket, HeatMap, Over, Store, StoreError};
 use crate::view::FrameView;
 use crate::{ApiState, Site, Time};
 
@@ -33,6 +36,8 @@ pub enum Field {
     Last,
     Cursor,
     MaxFps,
+    Interval,
+    Kind,
 }
 
 impl Field {
@@ -50,6 +55,8 @@ impl Field {
             Self::Last => "last",
             Self::Cursor => "cursor",
             Self::MaxFps => "max_fps",
+            Self::Interval => "interval",
+            Self::Kind => "kind",
         }
     }
 
@@ -63,6 +70,7 @@ impl Field {
             Self::To => "to",
             Self::Cursor => "after, before",
             Self::MaxFps => "maxFps",
+            Self::Interval => "intervalMinutes",
             other => other.rest(),
         }
     }
@@ -98,6 +106,15 @@ pub enum QueryError {
         /// The site.
         site: String,
     },
+    /// What was asked for is in the database, and the database has no answer.
+    #[error("{0}")]
+    Away(String),
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        Self::Away(error.to_string())
+    }
 }
 
 impl QueryError {
@@ -105,7 +122,7 @@ impl QueryError {
     pub fn field(&self) -> Option<Field> {
         match self {
             Self::Unknown { field, .. } | Self::Invalid { field, .. } => Some(*field),
-            Self::NoData { .. } => None,
+            Self::NoData { .. } | Self::Away(_) => None,
         }
     }
 
@@ -132,6 +149,8 @@ pub struct Filter {
 #[derive(Clone, Debug)]
 pub struct Selection {
     site: Site,
+    stale_after: Duration,
+    store: Option<Store>,
     zone: Option<u16>,
     min_confidence: f32,
     person: PersonFilter,
@@ -211,14 +230,14 @@ impl ApiState {
             None => PersonFilter::Any,
             Some(id) => id.parse().map_or(PersonFilter::Nobody, PersonFilter::One),
         };
-        Ok(Selection { site, zone, min_confidence: filter.min_confidence as f32, person })
+        let (store, stale_after) = (self.store().cloned(), self.config().stale_after);
+        Ok(Selection { site, stale_after, store, zone, min_confidence: filter.min_confidence as f32, person })
     }
 }
 
 fn zone_index(site: &Site, id: &str) -> Result<u16, QueryError> {
     let zones = &site.config().zones;
-    let index = zones.iter().position(|z| z.id == id).and_then(|i| u16::try_from(i).ok());
-    index.ok_or_else(|| QueryError::Unknown {
+    site.zone_index(id).ok_or_else(|| QueryError::Unknown {
         field: Field::Zone,
         what: "zone",
         id: id.to_owned(),
@@ -246,7 +265,7 @@ impl TimeRange {
 }
 
 impl Take {
-    fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         match self {
             Self::First(n) | Self::Last(n) => n,
         }
@@ -283,8 +302,11 @@ impl Selection {
         Ok(self.view(frame))
     }
 
-    /// Frames of the past, from the ring. Reads and decodes: to be called where blocking is allowed.
-    pub fn history(&self, range: TimeRange, page: Page) -> Result<Slice, QueryError> {
+    /// Frames of the past: the recent ones from the ring, the others from the store, each once.
+    ///
+    /// # Errors
+    /// The page is too large, or older frames are asked for and the database has no answer.
+    pub async fn history(&self, range: TimeRange, page: Page) -> Result<Slice, QueryError> {
         let count = page.take.count();
         if count == 0 || count > MAX_PAGE {
             let field = match page.take {
@@ -293,17 +315,7 @@ impl Selection {
             };
             return Err(QueryError::invalid(field, format!("must be between 1 and {MAX_PAGE}")));
         }
-        let ring = self.site.ring();
-        let start = range.from.map_or(0, |t| ring.first_at(t.as_ns())).max(ring.oldest()).max(1);
-        let start = start.max(page.after.map_or(0, |id| id.saturating_add(1)));
-        let end = ring.head().saturating_add(1).min(page.before.unwrap_or(u64::MAX));
-        // A frame that is overwritten between the two reads is gone, like those before it.
-        let matching = |id: u64| ring.read(id).ok().and_then(|f| self.matching(f, range));
-        let wanted = count.saturating_add(1);
-        let mut frames: Vec<FrameView> = match page.take {
-            Take::First(_) => (start..end).filter_map(matching).skip(page.skip).take(wanted).collect(),
-            Take::Last(_) => (start..end).rev().filter_map(matching).skip(page.skip).take(wanted).collect(),
-        };
+        let mut frames = history::gather(self, range, page).await?;
         let more = frames.len() > count;
         frames.truncate(count);
         if matches!(page.take, Take::Last(_)) {
@@ -312,11 +324,58 @@ impl Selection {
         Ok(Slice { frames, more })
     }
 
-    fn matching(&self, frame: PoseFrame, range: TimeRange) -> Option<FrameView> {
+    /// What was seen in stretches of `width_ns`, a whole number of minutes, of the site and of its zones.
+    ///
+    /// # Errors
+    /// There is no database, or it has no answer.
+    pub async fn buckets(&self, from: Time, to: Time, width_ns: i64) -> Result<Vec<Bucket>, QueryError> {
+        let site = self.site.config();
+        let over = Over { site: &site.id, from_ns: from.as_ns(), to_ns: to.as_ns() };
+        Ok(self.kept()?.buckets(&over, width_ns).await?)
+    }
+
+    /// Where people were.
+    ///
+    /// # Errors
+    /// There is no database, or it has no answer.
+    pub async fn heat(&self, from: Time, to: Time) -> Result<HeatMap, QueryError> {
+        Ok(self.kept()?.heat(&self.site.config().id, from.as_ns(), to.as_ns()).await?)
+    }
+
+    fn kept(&self) -> Result<&Store, QueryError> {
+        self.store().ok_or_else(|| QueryError::Away("this server keeps no history".into()))
+    }
+
+    /// A frame older than this is not the present.
+    pub(crate) fn stale_after(&self) -> Duration {
+        self.stale_after
+    }
+
+    /// The one zone that is asked for.
+    pub(crate) fn zone_id(&self) -> Option<&str> {
+        self.zone.and_then(|z| self.site.zone(z)).map(|z| z.id.as_str())
+    }
+
+    /// The database, where there is one.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// The one person that is asked for; `Some(None)` for an id that this program never gives.
+    pub(crate) fn person(&self) -> Option<Option<u64>> {
+        match self.person {
+            PersonFilter::Any => None,
+            PersonFilter::One(id) => Some(Some(id)),
+            PersonFilter::Nobody => Some(None),
+        }
+    }
+
+    /// The frame as the filter shows it; `None` where it is not asked for.
+    pub(crate) fn matching(&self, frame: Arc<PoseFrame>, range: TimeRange) -> Option<FrameView> {
         if !range.contains(frame.time_ns) {
             return None;
         }
-        let view = self.view(Arc::new(frame));
+        let view = self.view(frame);
         (matches!(self.person, PersonFilter::Any) || view.person_count() > 0).then_some(view)
     }
 }

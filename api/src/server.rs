@@ -19,7 +19,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::guard::{Guard, guard};
-use crate::{ApiState, graphiql, graphql, metrics, pages, problem, rest};
+use crate::{ApiState, graphiql, graphql, metrics, pages, problem, rest, stream};
 
 /// Time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,10 +34,11 @@ const UNSENT: u32 = 64 << 10;
 pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -> Router {
     let config = state.config();
     Router::new()
-        .merge(rest::routes())
+        .merge(rest::routes(&state))
         .merge(pages::routes())
         .merge(graphiql::routes())
         .route("/metrics", axum::routing::get(metrics::metrics))
+        .merge(stream::routes(&state, closing.clone()))
         .merge(graphql::routes(&state, closing))
         .fallback(pages::missing)
         .method_not_allowed_fallback(pages::wrong_method)

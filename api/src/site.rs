@@ -128,4 +128,9 @@ impl Site {
     pub(crate) fn zone(&self, index: u16) -> Option<&invispose_pipeline::site::ZoneConfig> {
         self.config().zones.get(usize::from(index))
     }
+
+    /// The index that means this zone.
+    pub(crate) fn zone_index(&self, id: &str) -> Option<u16> {
+        self.config().zones.iter().position(|z| z.id == id).and_then(|i| u16::try_from(i).ok())
+    }
 }

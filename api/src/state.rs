@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use invispose_pipeline::Health;
+use invispose_pipeline::events::EventBus;
 
 use crate::Site;
+use crate::store::Store;
 
 /// Limits and permissions of the API. The defaults are for loopback.
 #[derive(Clone, Debug)]
@@ -22,10 +24,23 @@ pub struct ApiConfig {
     pub sockets: usize,
     /// Open subscriptions of one WebSocket.
     pub subscriptions: usize,
+    /// Versions of the REST API that will end.
+    pub deprecated: Vec<Deprecation>,
     /// Host names that requests may carry, besides the loopback names; checked when listening on loopback or when not empty.
     pub allowed_hosts: Vec<String>,
     /// Origins that may open WebSockets, e.g. `https://example.org`, besides the server's own and, on loopback, loopback ones.
     pub allowed_origins: Vec<String>,
+}
+
+/// A version of the REST API that will end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deprecation {
+    /// `v1` or `v2`.
+    pub version: String,
+    /// When it ends, as an HTTP date (RFC 9110, 5.6.7); empty while that is open.
+    pub sunset: String,
+    /// Where clients find how to move on; may be empty.
+    pub guide: String,
 }
 
 impl Default for ApiConfig {
@@ -37,6 +52,7 @@ impl Default for ApiConfig {
             connections: 4096,
             sockets: 4096,
             subscriptions: 64,
+            deprecated: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
         }
@@ -53,6 +69,8 @@ pub struct ApiState {
 struct Inner {
     sites: Vec<Site>,
     health: Health,
+    store: Option<Store>,
+    events: EventBus,
     started: Instant,
     config: ApiConfig,
 }
@@ -60,7 +78,38 @@ struct Inner {
 impl ApiState {
     /// The first site answers where a request names none.
     pub fn new(sites: Vec<Site>, health: Health, config: ApiConfig) -> Self {
-        Self { inner: Arc::new(Inner { sites, health, started: Instant::now(), config }) }
+        Self::build(sites, health, config, None, EventBus::default())
+    }
+
+    /// With a database and with what happens.
+    pub fn with_store(
+        sites: Vec<Site>,
+        health: Health,
+        config: ApiConfig,
+        store: Store,
+        events: EventBus,
+    ) -> Self {
+        Self::build(sites, health, config, Some(store), events)
+    }
+
+    fn build(
+        sites: Vec<Site>,
+        health: Health,
+        config: ApiConfig,
+        store: Option<Store>,
+        events: EventBus,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { sites, health, store, events, started: Instant::now(), config }) }
+    }
+
+    /// The database; `None` where nothing but the rings is kept.
+    pub fn store(&self) -> Option<&Store> {
+        self.inner.store.as_ref()
+    }
+
+    /// What happens, as it happens.
+    pub fn events(&self) -> &EventBus {
+        &self.inner.events
     }
 
     /// All sites.

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use invispose_pipeline::SourceKind;
-use invispose_pipeline::health::SourceSnapshot;
+use invispose_pipeline::health::{Part, SourceSnapshot};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{ApiState, Site, Time};
+use crate::{ApiState, Site, Time, store};
 
 /// Over which rates and latencies are taken.
-const SPAN: Duration = Duration::from_secs(5);
+pub(crate) const SPAN: Duration = Duration::from_secs(5);
 /// A site without its first frame is not worth a complaint yet.
 const START_UP: Duration = Duration::from_secs(10);
 
 /// `GET /api/v1/system/status`. What is not measured is null.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     /// `healthy` or `unhealthy`.
     pub status: &'static str,
@@ -42,9 +43,9 @@ pub struct Status {
 }
 
 /// One part's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Component {
-    /// `healthy`, `starting`, `ended` or `unhealthy`.
+    /// `healthy`, `starting`, `ended`, `degraded` (what is live goes on) or `unhealthy`.
     pub status: &'static str,
     /// What is wrong, or worth knowing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +53,7 @@ pub struct Component {
 }
 
 /// `GET /api/v1/system/health`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HealthReport {
     /// `healthy` or `unhealthy`.
     pub status: &'static str,
@@ -125,7 +126,8 @@ pub fn report(state: &ApiState) -> HealthReport {
         components.insert(format!("site {}", site.config().id), site_state(state, site, &sources));
     }
     for (part, fault) in state.health().faults() {
-        components.insert(part.to_string(), Component::new("unhealthy", Some(fault)));
+        let status = if lasting(&part) { "unhealthy" } else { "degraded" };
+        components.insert(part.to_string(), Component::new(status, Some(fault)));
     }
     for stage in state.health().stages() {
         components.entry(stage.name.to_owned()).or_insert(Component::new("healthy", None));
@@ -137,6 +139,11 @@ pub fn report(state: &ApiState) -> HealthReport {
         .collect();
     let status = if issues.is_empty() { "healthy" } else { "unhealthy" };
     HealthReport { status, timestamp: Time::now(), components, issues }
+}
+
+/// Does a fault of this part stay until a new start? The database may come back by itself, and what is live goes on without it.
+pub fn lasting(part: &Part) -> bool {
+    ![store::COMPONENT, store::HISTORY].contains(&part.component())
 }
 
 fn source_state(source: &SourceSnapshot) -> Component {

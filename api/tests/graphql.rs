@@ -155,7 +155,10 @@ async fn sites_zones_and_the_system() {
     let source = &data["system"]["sources"][0];
     assert_eq!((&source["received"], &source["kind"]), (&json!(5_000_000_000u64), &json!("SIMULATED")));
     assert_eq!(source["rejected"], json!([{ "reason": "truncated", "count": 1 }]));
-    assert_eq!(data["system"]["stages"], json!([{ "name": "cleanup", "given": 3 }]));
+    assert_eq!(
+        data["system"]["stages"],
+        json!([{ "name": "cleanup", "given": 3 }, { "name": "store", "given": 0 }])
+    );
     assert_eq!(data["system"]["gpuUsagePercent"], Value::Null);
 
     server.feeds[1].publish(vec![person(1, 0.9, 1.0, Some(0)), person(2, 0.2, 1.0, Some(0))]);
@@ -488,4 +491,103 @@ async fn the_npm_client_subscribes() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[tokio::test]
+async fn the_past_is_summed_up() {
+    let mut server = Server::start().await;
+    for n in 1..=40u64 {
+        let persons = if n % 2 == 0 { vec![person(5, 0.75, 1.0, Some(0))] } else { vec![] };
+        let id = server.feeds[0].publish(persons);
+        if n % 16 == 0 {
+            server.stored("lab", id).await;
+        }
+    }
+    server.stored("lab", 40).await;
+    let query = "query ($from: DateTime, $to: DateTime) {
+        person(id: 5) { id firstSeen tracked frames lastZoneId averageConfidence activities { activity frames } }
+        nobody: person(id: \"x\") { id }
+        persons { id }
+        activity(from: $from, to: $to, intervalMinutes: 60, zoneId: \"west\") { zoneId frames meanOccupancy maxOccupancy activities { activity share } }
+        heatMap(from: $from, to: $to) { cellM sources cells { xM yM count } }
+    }";
+    let range = json!({ "from": "2026-01-02T00:00:00Z", "to": "2026-01-03T00:00:00Z" });
+    let answer = server.graphql(query, range).await;
+    assert!(answer["errors"].is_null(), "{answer}");
+    let data = &answer["data"];
+    let person = &data["person"];
+    assert_eq!(
+        (&person["frames"], &person["lastZoneId"], &person["tracked"]),
+        (&json!(20), &json!("west"), &json!(true))
+    );
+    assert_eq!(person["activities"], json!([{ "activity": "walking", "frames": 20 }]));
+    assert_eq!((&data["nobody"], &data["persons"]), (&json!(null), &json!([{ "id": "5" }])));
+    let west = &data["activity"][0];
+    assert_eq!(
+        (&west["frames"], &west["meanOccupancy"], &west["maxOccupancy"]),
+        (&json!(40), &json!(0.5), &json!(1))
+    );
+    assert_eq!(data["heatMap"]["cells"], json!([{ "xM": 1.0, "yM": 1.0, "count": 20 }]));
+    let wrong = server.graphql("{ activity(intervalMinutes: 0) { frames } }", json!({})).await;
+    assert_eq!(wrong["errors"][0]["extensions"]["argument"], "intervalMinutes");
+}
+
+#[tokio::test]
+async fn events_come_and_are_kept() {
+    use invispose_pipeline::events::{Event, EventKind, Severity};
+    let server = Server::start().await;
+    let mut socket = server.socket().await;
+    socket.subscribe("1", "subscription { events(minSeverity: HIGH) { id kind severity personId } }").await;
+    // The socket answers in order, so the subscription stands once this is answered.
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.receive().await["type"], "pong");
+    let mut ids = Vec::new();
+    for n in 0..6u64 {
+        let severity = if n % 2 == 0 { Severity::High } else { Severity::Info };
+        let event = Event::new(EventKind::PersonDetected, common::EPOCH_NS + n as i64).at(&"lab".into());
+        let event = Event { person: Some(n), ..event.severe(severity) };
+        ids.push(server.events.publish(event).unwrap().id.to_string());
+    }
+    for n in [0, 2, 4] {
+        let event = &socket.receive().await["payload"]["data"]["events"];
+        assert_eq!((&event["id"], &event["personId"]), (&json!(ids[n]), &json!(n.to_string())));
+    }
+    let query = "query ($after: String) { events(siteId: \"lab\", kind: \"person.detected\", first: 4, after: $after) {
+        edges { cursor node { id } } pageInfo { hasNextPage endCursor } } }";
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let page = loop {
+        let page = server.graphql(query, json!({})).await;
+        if page["data"]["events"]["pageInfo"]["hasNextPage"] == true {
+            break page;
+        }
+        assert!(std::time::Instant::now() < end, "{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let of = |page: &Value| -> Vec<String> {
+        let edges = page["data"]["events"]["edges"].as_array().unwrap();
+        edges.iter().map(|e| e["node"]["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(of(&page), ids[..4]);
+    let after = page["data"]["events"]["pageInfo"]["endCursor"].clone();
+    until_all(&server, query, &after, &ids[4..], of).await;
+    let wrong = server.graphql("{ events(kind: \"rain\") { edges { cursor } } }", json!({})).await;
+    assert_eq!(wrong["errors"][0]["extensions"]["argument"], "kind");
+}
+
+async fn until_all(
+    server: &Server,
+    query: &str,
+    after: &Value,
+    expected: &[String],
+    of: impl Fn(&Value) -> Vec<String>,
+) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let page = server.graphql(query, json!({ "after": after })).await;
+        if of(&page) == expected {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }

@@ -1,6 +1,8 @@
 //! GraphQL over the query layer: schema, HTTP and WebSocket transports.
 
+mod events;
 mod http;
+mod past;
 mod query;
 mod scalars;
 mod subscription;
@@ -10,7 +12,7 @@ mod ws;
 
 use std::sync::Arc;
 
-use async_graphql::{EmptyMutation, ErrorExtensions};
+use async_graphql::{EmptyMutation, ErrorExtensions, MergedObject, MergedSubscription};
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
@@ -20,7 +22,15 @@ use crate::ApiState;
 use crate::query::QueryError;
 
 /// The schema of this API.
-pub type Schema = async_graphql::Schema<query::Query, EmptyMutation, subscription::Subscription>;
+pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
+
+/// The root of queries.
+#[derive(MergedObject, Default)]
+pub struct Query(query::Now, past::Past, events::Kept);
+
+/// The root of subscriptions.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(subscription::Frames, events::Coming);
 
 /// The introspection query that tools send nests 15 deep.
 const DEPTH: usize = 16;
@@ -32,8 +42,8 @@ pub fn schema(state: ApiState) -> Schema {
     builder().data(state).finish()
 }
 
-fn builder() -> async_graphql::SchemaBuilder<query::Query, EmptyMutation, subscription::Subscription> {
-    Schema::build(query::Query, EmptyMutation, subscription::Subscription)
+fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, Subscription> {
+    Schema::build(Query::default(), EmptyMutation, Subscription::default())
         .limit_depth(DEPTH)
         .limit_complexity(COMPLEXITY)
         .limit_directives(16)
@@ -80,6 +90,7 @@ impl QueryError {
         let code = match self {
             Self::Unknown { .. } => "NOT_FOUND",
             Self::NoData { .. } => "NO_DATA",
+            Self::Away(_) => "UNAVAILABLE",
             Self::Invalid { .. } => "BAD_ARGUMENT",
         };
         async_graphql::Error::new(message).extend_with(|_, e| {

@@ -7,8 +7,9 @@ use super::types::{PoseFrame, PoseFrameConnection, Site, Zone};
 use crate::query::{DEFAULT_PAGE, Field, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
 use crate::{ApiState, Time};
 
-/// The root of queries.
-pub struct Query;
+/// Queries over the present, and over frames.
+#[derive(Default)]
+pub(crate) struct Now;
 
 fn cursor(text: Option<String>) -> Result<Option<u64>> {
     let parse =
@@ -38,7 +39,7 @@ fn take(first: Option<i32>, last: Option<i32>, after: bool) -> Result<Take, Quer
 
 /// What is sensed, where, and how well the system does.
 #[Object]
-impl Query {
+impl Now {
     /// The newest frame of a site; null before the first one. `stale` says whether it still shows the present.
     async fn current_frame(
         &self,
@@ -62,7 +63,7 @@ impl Query {
         }
     }
 
-    /// Frames of the recent past, oldest first: `from <= time < to`. Without `first`, `last` and `after` the newest 100.
+    /// Frames of the past, oldest first: `from <= time < to`. Without `first`, `last` and `after` the newest 100.
     #[graphql(complexity = "1 + page_size(first, last) * child_complexity")]
     #[allow(clippy::too_many_arguments)]
     async fn frames(
@@ -91,7 +92,7 @@ impl Query {
         };
         let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
         let page = Page { after, before, skip: 0, take };
-        let slice = tokio::task::spawn_blocking(move || selection.history(range, page)).await?;
+        let slice = selection.history(range, page).await;
         let backwards = matches!(take, Take::Last(_));
         let bounded = if backwards { before.is_some() } else { after.is_some() };
         Ok(PoseFrameConnection { slice: slice.map_err(|e| e.graphql())?, backwards, bounded })

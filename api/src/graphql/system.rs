@@ -95,7 +95,7 @@ pub(crate) struct Health {
 pub(crate) struct Component {
     /// The part.
     name: String,
-    /// `healthy`, `starting`, `ended` or `unhealthy`.
+    /// `healthy`, `starting`, `ended`, `degraded` (what is live goes on) or `unhealthy`.
     status: &'static str,
     /// What is wrong, or worth knowing.
     detail: Option<String>,
@@ -169,7 +169,7 @@ impl From<SourceSnapshot> for SourceAccount {
 /// One stage's account.
 #[derive(SimpleObject)]
 pub(crate) struct Stage {
-    /// `assembly`, `cleanup`, `presence`, `inference`, `tracking`, `ring`, `recording`.
+    /// `assembly`, `cleanup`, `presence`, `inference`, `tracking`, `ring`, `recording`, `store`.
     name: &'static str,
     /// Items taken.
     taken: Count,

@@ -10,7 +10,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use invispose_api::store::{Store, StoreConfig, Writer};
 use invispose_api::{ApiConfig, ApiState, Site};
+use invispose_pipeline::events::EventBus;
 use invispose_pipeline::health::SourceStats;
 use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
@@ -119,6 +121,9 @@ pub struct Server {
     pub feeds: Vec<Feed>,
     pub health: Health,
     pub source: Arc<SourceStats>,
+    pub events: EventBus,
+    pub store: Store,
+    _writer: Writer,
     stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<std::io::Result<()>>,
     pub dir: tempfile::TempDir,
@@ -174,7 +179,12 @@ impl Server {
             sites.push(site);
             feeds.push(Feed { site: id.into(), writer });
         }
-        let state = ApiState::new(sites, health.clone(), options.config);
+        let database = StoreConfig { write_every: Duration::from_millis(20), ..StoreConfig::new(dir.path()) };
+        let store = Store::open(database).await.unwrap();
+        let events = EventBus::default();
+        let writer = store.start(&sites, &events, &health).unwrap();
+        let state =
+            ApiState::with_store(sites, health.clone(), options.config, store.clone(), events.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -182,7 +192,7 @@ impl Server {
             let _ = stopped.await;
         };
         let task = tokio::spawn(invispose_api::serve(state, listener, shutdown));
-        Self { address, feeds, health, source, stop: Some(stop), task, dir }
+        Self { address, feeds, health, source, events, store, _writer: writer, stop: Some(stop), task, dir }
     }
 
     pub fn stop(&mut self) {
@@ -222,6 +232,28 @@ impl Server {
         self.request(request.body(Full::new(body.into())).unwrap()).await
     }
 
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        if !body.is_null() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        self.request(request.body(Full::new(body)).unwrap()).await
+    }
+
+    /// Waits until the frame is in the database.
+    pub async fn stored(&self, site: &str, id: u64) {
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while self.store.position(site).await.unwrap() < id {
+            assert!(std::time::Instant::now() < end, "frame {id} is never written");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub async fn graphql(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let answer = self.post("/graphql", &[("content-type", "application/json")], body).await;
@@ -242,7 +274,16 @@ impl Server {
         protocol: Option<&str>,
         origin: Option<&str>,
     ) -> Result<Socket, tungstenite::Error> {
-        let mut request = format!("ws://{}/graphql/ws", self.address).into_client_request().unwrap();
+        self.socket_at("/graphql/ws", protocol, origin).await
+    }
+
+    pub async fn socket_at(
+        &self,
+        path: &str,
+        protocol: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Socket, tungstenite::Error> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
         if let Some(protocol) = protocol {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_str(protocol).unwrap());
         }

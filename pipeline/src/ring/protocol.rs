@@ -176,6 +176,12 @@ impl<'a, W: Word> Shared<'a, W> {
         latest_ns
     }
 
+    /// Makes `id`, which no frame has, the head. Only the one writer calls this.
+    pub fn pass_over(&self, id: u64) {
+        W::fence_release();
+        self.head.store(id);
+    }
+
     fn published(&self, id: u64) -> Result<(), Miss> {
         match id {
             0 => Err(Miss::Lapped),

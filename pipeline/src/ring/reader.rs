@@ -36,6 +36,11 @@ impl RingReader {
         self.map.shared()
     }
 
+    /// How many frames it holds at most; the oldest may be on its way out.
+    pub fn slots(&self) -> u32 {
+        self.map.config().slots
+    }
+
     /// The newest frame's id, 0 before the first.
     pub fn head(&self) -> u64 {
         self.shared().map_or(0, |s| s.head())

@@ -66,6 +66,20 @@ impl RingWriter {
         self.next
     }
 
+    /// Leaves out ids up to this one, where they were given already by a ring that is no more. Readers find those frames lost.
+    pub fn continue_after(&mut self, id: u64) -> Result<(), RingError> {
+        if id >= MAX_ID {
+            return Err(RingError::FrameId { expected: self.next, found: id });
+        }
+        if id >= self.next
+            && let Some(shared) = self.map.shared()
+        {
+            shared.pass_over(id);
+            self.next = id + 1;
+        }
+        Ok(())
+    }
+
     /// Makes the frame the newest one. An error changes nothing.
     pub fn publish(&mut self, frame: &PoseFrame) -> Result<(), RingError> {
         if frame.frame_id != self.next {

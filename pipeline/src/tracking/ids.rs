@@ -49,6 +49,15 @@ impl PersonIds {
         Ok(Self { next: given + 1, reserved: given, file: Some(path) })
     }
 
+    /// Leaves out ids up to this one, where they were given already under a file that is no more.
+    pub fn continue_after(&mut self, id: u64) {
+        if id >= self.next {
+            self.next = id.saturating_add(1);
+            // The next one reserves anew.
+            self.reserved = if self.file.is_some() { id } else { self.reserved };
+        }
+    }
+
     /// A new id.
     pub fn fresh(&mut self) -> Result<u64, IdError> {
         if self.next > self.reserved

@@ -1,0 +1,239 @@
+//! Events as GraphQL objects: those that were kept, and those that come.
+
+use std::sync::Arc;
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+use futures_util::stream::{self, Stream};
+use invispose_pipeline::events::{Delivery, Event as Happening, EventKind, Severity as Rank};
+
+use super::scalars::Count;
+use crate::query::{Field, Filter, MAX_PAGE, QueryError, TimeRange};
+use crate::store::EventQuery;
+use crate::{ApiState, Time};
+
+/// How much something matters.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Rank")]
+pub(crate) enum Severity {
+    /// For the record.
+    Info,
+    /// Worth a look some time.
+    Low,
+    /// Worth a look soon.
+    Medium,
+    /// Somebody should look now.
+    High,
+    /// Somebody must come.
+    Critical,
+}
+
+/// Something that happened at a site, or to the system.
+pub(crate) struct Event(Arc<Happening>);
+
+/// Something that happened at a site, or to the system.
+#[Object]
+impl Event {
+    /// Unique everywhere, in the order of publication.
+    async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+    /// What happened, e.g. `person.entered_zone`.
+    async fn kind(&self) -> &str {
+        self.0.kind.name()
+    }
+    /// When.
+    async fn time(&self) -> Time {
+        Time::from_ns(self.0.time_ns)
+    }
+    /// Where; null for events of the whole system.
+    async fn site_id(&self) -> Option<ID> {
+        self.0.site.as_deref().map(ID::from)
+    }
+    /// How much it matters.
+    async fn severity(&self) -> Severity {
+        self.0.severity.into()
+    }
+    /// Whom it is about.
+    async fn person_id(&self) -> Option<ID> {
+        self.0.person.map(|id| id.to_string().into())
+    }
+    /// In which zone.
+    async fn zone_id(&self) -> Option<ID> {
+        self.0.place.as_ref().and_then(|p| p.zone.as_deref()).map(ID::from)
+    }
+    /// What it is about besides: a link, a source, a component or a rule.
+    async fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
+    }
+    /// Probability that it happened, 0..1, where there is one.
+    async fn confidence(&self) -> Option<f64> {
+        self.0.confidence.map(crate::view::decimal)
+    }
+    /// The figures that it was concluded from, as JSON.
+    async fn evidence(&self) -> String {
+        serde_json::to_string(&self.0.evidence).unwrap_or_default()
+    }
+    /// Events of this kind at this site that a rate limit has held back since the last one.
+    async fn suppressed(&self) -> Count {
+        Count(self.0.suppressed)
+    }
+}
+
+/// A page of events in the order of their publication.
+#[derive(SimpleObject)]
+pub(crate) struct EventConnection {
+    /// Whether there is more.
+    page_info: PageInfo,
+    /// The events with their cursors.
+    edges: Vec<EventEdge>,
+}
+
+/// An event and its place in the page.
+#[derive(SimpleObject)]
+pub(crate) struct EventEdge {
+    /// For `after`.
+    cursor: String,
+    /// The event.
+    node: Event,
+}
+
+fn kind(name: Option<String>) -> Result<Option<EventKind>, QueryError> {
+    name.map(|n| n.parse().map_err(|_| QueryError::invalid(Field::Kind, format!("no event is called {n:?}"))))
+        .transpose()
+}
+
+/// Queries over events.
+#[derive(Default)]
+pub(crate) struct Kept;
+
+#[Object]
+impl Kept {
+    /// Events of `from <= time < to` in the order of their publication.
+    #[graphql(complexity = "1 + usize::try_from(first).unwrap_or(0).min(MAX_PAGE) * child_complexity")]
+    #[allow(clippy::too_many_arguments)]
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this site only.")] site_id: Option<ID>,
+        #[graphql(desc = "First moment.")] from: Option<Time>,
+        #[graphql(desc = "First moment that is too late.")] to: Option<Time>,
+        #[graphql(name = "kind", desc = "Of this kind only, e.g. `person.detected`.")] of: Option<String>,
+        #[graphql(desc = "At least so severe.")] min_severity: Option<Severity>,
+        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
+        #[graphql(desc = "About this person only.")] person_id: Option<ID>,
+        #[graphql(desc = "How many, 1..1000.", default = 100)] first: i32,
+        #[graphql(desc = "Only events after this cursor.")] after: Option<String>,
+    ) -> Result<EventConnection> {
+        let state = ctx.data::<ApiState>()?;
+        let limit = usize::try_from(first).unwrap_or(0);
+        if !(1..=MAX_PAGE).contains(&limit) {
+            let reason = format!("must be between 1 and {MAX_PAGE}");
+            return Err(QueryError::invalid(Field::First, reason).graphql());
+        }
+        TimeRange::checked(from, to).map_err(|e| e.graphql())?;
+        if let Some(id) = &site_id {
+            state.site(Some(id)).map_err(|e| e.graphql())?;
+        }
+        let query = EventQuery {
+            site: site_id.map(|id| id.0),
+            from_ns: from.map(Time::as_ns),
+            to_ns: to.map(Time::as_ns),
+            severity: min_severity.map(Rank::from),
+            kind: kind(of).map_err(|e| e.graphql())?,
+            zone: zone_id.map(|id| id.0),
+            // An id that this program never gives is nobody's.
+            person: person_id.map(|id| id.parse().unwrap_or(i64::MAX as u64)),
+            after: after.clone(),
+            limit: limit + 1,
+            skip: 0,
+        };
+        let store =
+            state.store().ok_or_else(|| QueryError::Away("this server keeps no events".into()).graphql())?;
+        let mut found = store.events(&query).await.map_err(|e| QueryError::from(e).graphql())?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let edge = |e: Happening| EventEdge { cursor: e.id.to_string(), node: Event(Arc::new(e)) };
+        let edges: Vec<EventEdge> = found.into_iter().map(edge).collect();
+        let page_info = PageInfo {
+            has_previous_page: after.is_some(),
+            has_next_page: more,
+            start_cursor: edges.first().map(|e| e.cursor.clone()),
+            end_cursor: edges.last().map(|e| e.cursor.clone()),
+        };
+        Ok(EventConnection { page_info, edges })
+    }
+}
+
+/// Subscriptions to events.
+#[derive(Default)]
+pub(crate) struct Coming;
+
+/// What a subscriber wants.
+struct Wanted {
+    site: Option<String>,
+    kind: Option<EventKind>,
+    severity: Rank,
+    zone: Option<String>,
+    person: Option<String>,
+}
+
+impl Wanted {
+    fn lets(&self, event: &Happening) -> bool {
+        let zone = event.place.as_ref().and_then(|p| p.zone.as_deref());
+        self.site.as_deref().is_none_or(|w| event.site.as_deref() == Some(w))
+            && self.kind.is_none_or(|w| event.kind == w)
+            && event.severity >= self.severity
+            && self.zone.as_deref().is_none_or(|w| zone == Some(w))
+            && self.person.as_deref().is_none_or(|w| event.person.is_some_and(|p| p.to_string() == w))
+    }
+}
+
+#[async_graphql::Subscription]
+impl Coming {
+    /// Events as they happen. A client that is too slow for them gets an error that says how many it missed, and the subscription ends.
+    #[allow(clippy::too_many_arguments)]
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this site only.")] site_id: Option<ID>,
+        #[graphql(name = "kind", desc = "Of this kind only, e.g. `person.detected`.")] of: Option<String>,
+        #[graphql(desc = "At least so severe.")] min_severity: Option<Severity>,
+        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
+        #[graphql(desc = "About this person only.")] person_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Event>>> {
+        let state = ctx.data::<ApiState>()?;
+        let site = state.site(site_id.as_deref().map(String::as_str)).map_err(|e| e.graphql())?;
+        if let Some(zone) = &zone_id {
+            let filter = Filter {
+                site: Some(site.config().id.clone()),
+                zone: Some(zone.0.clone()),
+                ..Filter::default()
+            };
+            state.select(&filter).map_err(|e| e.graphql())?;
+        }
+        let wanted = Wanted {
+            site: site_id.map(|id| id.0),
+            kind: kind(of).map_err(|e| e.graphql())?,
+            severity: min_severity.map_or(Rank::Info, Rank::from),
+            zone: zone_id.map(|id| id.0),
+            person: person_id.map(|id| id.0),
+        };
+        let events = state.events().subscribe();
+        Ok(stream::unfold(Some((events, wanted)), async |open| {
+            let (mut events, wanted) = open?;
+            loop {
+                match events.next().await? {
+                    Delivery::Event(event) if wanted.lets(&event) => {
+                        return Some((Ok(Event(event)), Some((events, wanted))));
+                    }
+                    Delivery::Event(_) => {}
+                    Delivery::Missed(count) => {
+                        let error = async_graphql::Error::new(format!("{count} events were missed"));
+                        return Some((Err(error), None));
+                    }
+                }
+            }
+        }))
+    }
+}

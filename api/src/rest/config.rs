@@ -1,0 +1,281 @@
+//! `/config`: what operators set up, one document at a time. A change names the version that it was made from (`If-Match`).
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{json, links, matches, tagged};
+use super::params::{Paging, Params, Where};
+use crate::ApiState;
+use crate::documents::{self, Document, DocumentBody};
+use crate::problem::{Problem, ProblemBody};
+use crate::store::{Kind, Resource, Store};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, remove))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// The site; the first one where it is left out.
+    site_id: Option<String>,
+    /// How many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+    /// How many to pass over.
+    #[param(minimum = 0, default = 0)]
+    skip: Option<usize>,
+}
+
+/// Kinds of documents.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Folder {
+    /// Access points and other transmitters of CSI.
+    Routers,
+    /// Areas of a site's floor.
+    Zones,
+    /// Settings to start from.
+    Templates,
+}
+
+impl Folder {
+    fn find(name: &str) -> Result<Self, Problem> {
+        let all = [Self::Routers, Self::Zones, Self::Templates];
+        let found = all.into_iter().find(|f| f.name() == name);
+        found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there are no documents {name:?}")))
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Routers => Kind::Router,
+            Self::Zones => Kind::Zone,
+            Self::Templates => Kind::Template,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Routers => "routers",
+            Self::Zones => "zones",
+            Self::Templates => "templates",
+        }
+    }
+
+    fn href(self, id: &str, site: &str) -> String {
+        format!("/api/v1/config/{}/{id}?site_id={site}", self.name())
+    }
+}
+
+/// A list of documents.
+#[derive(Debug, Serialize, ToSchema)]
+struct DocumentList {
+    /// By id.
+    items: Vec<Value>,
+}
+
+fn store(state: &ApiState) -> Result<&Store, Problem> {
+    let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this server keeps nothing");
+    state.store().ok_or_else(none)
+}
+
+fn tag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// The document as JSON: what it says, and about it.
+fn shown(folder: Folder, resource: &Resource) -> Value {
+    let mut body = resource.body.clone();
+    if let Value::Object(members) = &mut body {
+        members.insert("id".into(), resource.id.clone().into());
+        members.insert("site_id".into(), resource.site.clone().into());
+        members.insert("version".into(), resource.version.into());
+        members.insert("created_at".into(), resource.created.to_string().into());
+        members.insert("updated_at".into(), resource.changed.to_string().into());
+        let links = links([("self", folder.href(&resource.id, &resource.site))]);
+        members.insert("links".into(), serde_json::to_value(links).unwrap_or_default());
+    }
+    body
+}
+
+fn answer(request: &HeaderMap, folder: Folder, resource: &Resource) -> Response {
+    tagged(request, &tag(resource.version), shown(folder, resource).to_string().into_bytes())
+}
+
+/// The body as a document of this kind.
+fn document(folder: Folder, headers: &HeaderMap, body: &Bytes) -> Result<Document, Problem> {
+    super::is_json(headers)?;
+    documents::parse(folder.kind(), body).map_err(|e| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{}: {}", e.field, e.reason))
+            .with("field", e.field)
+    })
+}
+
+fn missing(folder: Folder, id: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing called {id:?} in {}", folder.name()))
+}
+
+/// The document, if it is the one that the request was made from.
+async fn unchanged(
+    store: &Store,
+    folder: Folder,
+    site: &str,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<Resource, Problem> {
+    let resource = store.resource(folder.kind(), site, id).await?.ok_or_else(|| missing(folder, id))?;
+    if !headers.contains_key(header::IF_MATCH) {
+        let detail = format!("If-Match: is required; the document is at {}", tag(resource.version));
+        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, detail).with("field", "If-Match"));
+    }
+    if !matches(headers, header::IF_MATCH, &tag(resource.version)) {
+        let detail = format!("If-Match: the document is at {}", tag(resource.version));
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, detail).with("field", "If-Match"));
+    }
+    Ok(resource)
+}
+
+/// Documents of a kind, by id.
+#[utoipa::path(get, path = "/config/{kind}", tag = "config",
+    params(("kind" = inline(Folder), Path), ListParams), responses(
+    (status = 200, body = DocumentList), (status = 304, description = "The same as the tag's"),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn list(
+    State(state): State<ApiState>,
+    Path(kind): Path<String>,
+    headers: HeaderMap,
+    Params(p): Params<ListParams>,
+) -> Result<Response, Problem> {
+    let folder = Folder::find(&kind)?;
+    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
+    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let found = store(&state)?.resources(folder.kind(), site, limit, skip).await?;
+    json(&headers, &DocumentList { items: found.iter().map(|r| shown(folder, r)).collect() })
+}
+
+/// A new document.
+///
+/// Its `id` may be given; else one is made.
+#[utoipa::path(post, path = "/config/{kind}", tag = "config",
+    params(("kind" = inline(Folder), Path), Where), request_body = DocumentBody, responses(
+    (status = 201, body = Value, headers(("Location" = String), ("ETag" = String))),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(state): State<ApiState>,
+    Path(kind): Path<String>,
+    headers: HeaderMap,
+    Params(p): Params<Where>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let folder = Folder::find(&kind)?;
+    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let document = document(folder, &headers, &body)?;
+    let id = document.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let made = store(&state)?.create(folder.kind(), site, &id, &document.body).await;
+    let resource = made.map_err(|e| match e {
+        crate::store::StoreError::Changed => {
+            Problem::new(StatusCode::CONFLICT, format!("id: {id:?} is taken")).with("field", "id")
+        }
+        e => e.into(),
+    })?;
+    let mut response = answer(&HeaderMap::new(), folder, &resource);
+    *response.status_mut() = StatusCode::CREATED;
+    set(&mut response, header::LOCATION, &folder.href(&id, site));
+    Ok(response)
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// One document.
+#[utoipa::path(get, path = "/config/{kind}/{id}", tag = "config",
+    params(("kind" = inline(Folder), Path), ("id" = String, Path), Where), responses(
+    (status = 200, body = Value, headers(("ETag" = String))), (status = 304, description = "The same as the tag's"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn read(
+    State(state): State<ApiState>,
+    Path((kind, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    Params(p): Params<Where>,
+) -> Result<Response, Problem> {
+    let folder = Folder::find(&kind)?;
+    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let resource = store(&state)?.resource(folder.kind(), site, &id).await?;
+    Ok(answer(&headers, folder, &resource.ok_or_else(|| missing(folder, &id))?))
+}
+
+/// A document in place of the one whose tag `If-Match` names.
+#[utoipa::path(put, path = "/config/{kind}/{id}", tag = "config",
+    params(("kind" = inline(Folder), Path), ("id" = String, Path), Where, ("If-Match" = String, Header)),
+    request_body = DocumentBody, responses(
+    (status = 200, body = Value, headers(("ETag" = String))),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 412, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 428, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn replace(
+    State(state): State<ApiState>,
+    Path((kind, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    Params(p): Params<Where>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let folder = Folder::find(&kind)?;
+    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let store = store(&state)?;
+    let document = document(folder, &headers, &body)?;
+    if document.id.as_ref().is_some_and(|given| *given != id) {
+        let detail = format!("id: is {id:?} in the path");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("field", "id"));
+    }
+    let old = unchanged(store, folder, site, &id, &headers).await?;
+    let new = store.replace(folder.kind(), &old, document.body).await?;
+    Ok(answer(&HeaderMap::new(), folder, &new))
+}
+
+/// Away with the document whose tag `If-Match` names.
+#[utoipa::path(delete, path = "/config/{kind}/{id}", tag = "config",
+    params(("kind" = inline(Folder), Path), ("id" = String, Path), Where, ("If-Match" = String, Header)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 412, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 428, body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn remove(
+    State(state): State<ApiState>,
+    Path((kind, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    Params(p): Params<Where>,
+) -> Result<Response, Problem> {
+    let folder = Folder::find(&kind)?;
+    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let store = store(&state)?;
+    let old = unchanged(store, folder, site, &id, &headers).await?;
+    store.remove(folder.kind(), &old).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,191 @@
+//! The messages of `/ws/v1/stream`.
+
+use std::str::FromStr;
+
+use invispose_pipeline::events::{Event, EventKind, Evidence};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Time;
+use crate::view::{FrameView, PersonView, activity_name, source_name};
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ClientMessage {
+    Subscribe {
+        topic: String,
+        #[serde(default)]
+        filters: Option<Filters>,
+        /// Frames after this one are sent first, as far as they are kept.
+        #[serde(default)]
+        last_frame_id: Option<u64>,
+    },
+    Unsubscribe {
+        topic: String,
+    },
+    Ping,
+    Configure {
+        config: Configuration,
+    },
+}
+
+/// What a client may configure.
+#[derive(Debug, Deserialize)]
+pub(super) struct Configuration {
+    /// At most so many frames per second.
+    #[serde(default)]
+    pub max_fps: Option<f64>,
+}
+
+/// What a client wants of a topic. Unknown members are passed over.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Filters {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_confidence: Option<f64>,
+}
+
+impl Filters {
+    pub(super) fn let_through(&self, event: &Event) -> bool {
+        let same = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|w| found.is_none_or(|f| f == w))
+        };
+        let zone = event.place.as_ref().and_then(|p| p.zone.as_deref());
+        let person = event.person.map(|p| p.to_string());
+        same(&self.site_id, event.site.as_deref())
+            && self.zone_id.as_deref().is_none_or(|w| zone == Some(w))
+            && self.person_id.as_deref().is_none_or(|w| person.as_deref() == Some(w))
+            && self.min_confidence.is_none_or(|least| event.confidence.is_none_or(|c| f64::from(c) >= least))
+    }
+}
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Topic {
+    PoseUpdates,
+    SystemAlerts,
+    ZoneEvents,
+    PersonTracking,
+}
+
+impl FromStr for Topic {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "pose_updates" => Ok(Self::PoseUpdates),
+            "system_alerts" => Ok(Self::SystemAlerts),
+            "zone_events" => Ok(Self::ZoneEvents),
+            "person_tracking" => Ok(Self::PersonTracking),
+            other => Err(format!(
+                "topic: there is no {other:?}; known: pose_updates, system_alerts, zone_events, person_tracking"
+            )),
+        }
+    }
+}
+
+impl Topic {
+    pub(super) fn wants(self, kind: EventKind) -> bool {
+        use EventKind::{HighOccupancy, PersonEnteredZone, PersonLeftZone, RestrictedZoneBreach};
+        let zone = [PersonEnteredZone, PersonLeftZone, HighOccupancy, RestrictedZoneBreach].contains(&kind);
+        match self {
+            Self::ZoneEvents => zone,
+            Self::SystemAlerts => {
+                let name = kind.name();
+                ["alert.", "system.", "router."].iter().any(|family| name.starts_with(family))
+            }
+            Self::PoseUpdates | Self::PersonTracking => false,
+        }
+    }
+}
+
+pub(super) fn pose_update(frame: &FrameView) -> Value {
+    json!({
+        "type": "pose_update",
+        "timestamp": frame.time(),
+        "frame_id": frame.frame().frame_id,
+        "persons": frame.persons().map(|p| person(&p)).collect::<Vec<_>>(),
+        "processing_time_ms": frame.processing_ms(),
+        "metadata": metadata(frame),
+    })
+}
+
+pub(super) fn person_updates(frame: &FrameView) -> Vec<Value> {
+    let update = |p: PersonView| {
+        json!({
+            "type": "person_update",
+            "timestamp": frame.time(),
+            "frame_id": frame.frame().frame_id,
+            "person_id": p.id(),
+            "person": person(&p),
+            "metadata": metadata(frame),
+        })
+    };
+    frame.persons().map(update).collect()
+}
+
+fn metadata(frame: &FrameView) -> Value {
+    let provenance = &frame.frame().provenance;
+    json!({
+        "site_id": frame.frame().site,
+        "source": source_name(provenance.source),
+        "model": provenance.model,
+        "calibrated": provenance.calibrated,
+        "experimental": provenance.experimental,
+        "present": frame.frame().presence.map(|p| p.present),
+    })
+}
+
+fn person(p: &PersonView) -> Value {
+    let keypoint =
+        |k: crate::view::KeypointView| json!({ "id": k.id, "x": k.x, "y": k.y, "confidence": k.confidence });
+    json!({
+        "id": p.id(),
+        "keypoints": p.keypoints().map(keypoint).collect::<Vec<_>>(),
+        "confidence": p.confidence(),
+        "zone_id": p.zone().map(|z| z.id.as_str()),
+        "activity": p.activity().and_then(activity_name),
+        "position_m": p.position_m(),
+    })
+}
+
+pub(super) fn event_message(topic: Topic, event: &Event) -> Value {
+    let mut message = json!({
+        "timestamp": Time::from_ns(event.time_ns),
+        "severity": event.severity,
+        "event_id": event.id,
+        "event": event.kind,
+        "site_id": event.site,
+        "zone_id": event.place.as_ref().and_then(|p| p.zone.as_deref()),
+        "person_id": event.person.map(|p| p.to_string()),
+        "details": event.evidence,
+    });
+    let more = match topic {
+        Topic::SystemAlerts => json!({
+            "type": "system_alert",
+            "category": event.kind.name().split('.').next().unwrap_or_default(),
+            "message": words(event),
+        }),
+        _ => json!({ "type": "zone_event" }),
+    };
+    if let (Value::Object(to), Value::Object(from)) = (&mut message, more) {
+        to.extend(from);
+    }
+    message
+}
+
+/// One line for people.
+fn words(event: &Event) -> String {
+    let about = event.subject.as_deref().map(|s| format!(" ({s})")).unwrap_or_default();
+    match &event.evidence {
+        Evidence::Fault { message } => format!("{}{about}: {message}", event.kind.name()),
+        _ => format!("{}{about}", event.kind.name()),
+    }
+}

@@ -1,0 +1,301 @@
+//! `/ws/v1/stream`: topics over a WebSocket, as the contract says.
+//!
+//! One task a socket. It asks for the next frame only when the socket has taken the last one: that is what conflates a
+//! slow client to the newest frame and keeps it from slowing anybody else.
+
+mod messages;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use invispose_pipeline::events::{Delivery, Event, Subscription};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+
+use self::messages::{ClientMessage, Filters, Topic, event_message, person_updates, pose_update};
+use crate::feed::Feed;
+use crate::problem::Problem;
+use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
+use crate::view::FrameView;
+use crate::{ApiState, Time};
+
+#[derive(Clone)]
+struct Transport {
+    state: ApiState,
+    closing: watch::Receiver<bool>,
+    sockets: Arc<Semaphore>,
+}
+
+pub(crate) fn routes(state: &ApiState, closing: watch::Receiver<bool>) -> Router<ApiState> {
+    let sockets = Arc::new(Semaphore::new(state.config().sockets));
+    let transport = Transport { state: state.clone(), closing, sockets };
+    Router::new().route("/ws/v1/stream", get(upgrade)).with_state(transport)
+}
+
+async fn upgrade(State(transport): State<Transport>, upgrade: WebSocketUpgrade) -> Response {
+    let limit = transport.state.config().body_limit;
+    let Ok(slot) = transport.sockets.clone().try_acquire_owned() else {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open").into_response();
+    };
+    upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .on_upgrade(move |socket| async move {
+            Session::new(socket, transport).run().await;
+            drop(slot);
+        })
+        .into_response()
+}
+
+/// Why a session ends, as a WebSocket close code and reason.
+struct Close(u16, &'static str);
+
+/// What a subscription to frames is fed with.
+struct Frames {
+    feed: Feed,
+    /// Frames that the client missed while it was away.
+    backlog: VecDeque<FrameView>,
+}
+
+struct Session {
+    socket: WebSocket,
+    state: ApiState,
+    closing: watch::Receiver<bool>,
+    events: Subscription,
+    poses: Option<Frames>,
+    persons: Option<Frames>,
+    zones: Option<Filters>,
+    alerts: Option<Filters>,
+    max_fps: Option<f64>,
+}
+
+enum Step {
+    Received(Option<Result<Message, axum::Error>>),
+    Pose(FrameView),
+    Person(FrameView),
+    Happened(Delivery),
+    Closing,
+}
+
+impl Session {
+    fn new(socket: WebSocket, transport: Transport) -> Self {
+        let Transport { state, closing, .. } = transport;
+        let events = state.events().subscribe();
+        Self {
+            socket,
+            state,
+            closing,
+            events,
+            poses: None,
+            persons: None,
+            zones: None,
+            alerts: None,
+            max_fps: None,
+        }
+    }
+
+    async fn run(mut self) {
+        if let Err(Close(code, reason)) = self.talk().await {
+            let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        }
+    }
+
+    async fn talk(&mut self) -> Result<(), Close> {
+        let client = uuid::Uuid::now_v7().to_string();
+        let now = Time::now();
+        self.say(
+            &json!({ "type": "connection", "status": "connected", "client_id": client, "server_time": now }),
+        )
+        .await?;
+        let mut closing = self.closing.clone();
+        loop {
+            let listens = self.zones.is_some() || self.alerts.is_some();
+            let step = tokio::select! {
+                biased;
+                _ = closing.wait_for(|&closing| closing) => Step::Closing,
+                message = self.socket.recv() => Step::Received(message),
+                event = next_event(&mut self.events) => Step::Happened(event),
+                frame = next_frame(&mut self.poses) => Step::Pose(frame),
+                frame = next_frame(&mut self.persons) => Step::Person(frame),
+            };
+            match step {
+                Step::Received(Some(Ok(message))) => {
+                    if !self.receive(message).await? {
+                        return Ok(());
+                    }
+                }
+                Step::Received(Some(Err(_)) | None) => return Ok(()),
+                Step::Pose(frame) => self.say(&pose_update(&frame)).await?,
+                Step::Person(frame) => {
+                    for update in person_updates(&frame) {
+                        self.say(&update).await?;
+                    }
+                }
+                Step::Happened(Delivery::Event(event)) => self.happened(&event).await?,
+                Step::Happened(Delivery::Missed(count)) if listens => {
+                    self.say(&json!({ "type": "missed", "count": count })).await?;
+                }
+                Step::Happened(Delivery::Missed(_)) => {}
+                Step::Closing => return Err(Close(1001, "the server stops")),
+            }
+        }
+    }
+
+    async fn happened(&mut self, event: &Event) -> Result<(), Close> {
+        let wants = |(topic, filters): (Topic, &Option<Filters>)| {
+            let wanted = filters.as_ref().is_some_and(|f| topic.wants(event.kind) && f.let_through(event));
+            wanted.then_some(topic)
+        };
+        // Alerts about a zone belong to both topics and are said once.
+        let topics = [(Topic::ZoneEvents, &self.zones), (Topic::SystemAlerts, &self.alerts)];
+        let topic = topics.into_iter().find_map(wants);
+        match topic {
+            Some(topic) => self.say(&event_message(topic, event)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `false` once the client has closed.
+    async fn receive(&mut self, message: Message) -> Result<bool, Close> {
+        let bytes = match &message {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+            Message::Close(_) => return Ok(false),
+            Message::Ping(_) | Message::Pong(_) => return Ok(true),
+        };
+        let answer = match serde_json::from_slice(bytes) {
+            Ok(message) => self.answer(message).await,
+            Err(e) => Err(("bad_message", e.to_string())),
+        };
+        match answer {
+            Ok(answer) => self.say(&answer).await?,
+            Err((code, message)) => {
+                self.say(&json!({ "type": "error", "code": code, "message": message })).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn answer(&mut self, message: ClientMessage) -> Result<Value, (&'static str, String)> {
+        match message {
+            ClientMessage::Subscribe { topic, filters, last_frame_id } => {
+                let topic = topic.parse::<Topic>().map_err(|e| ("unknown_topic", e))?;
+                let set = filters.clone().unwrap_or_default();
+                self.subscribe(topic, set, last_frame_id).await.map_err(|e| ("bad_filter", words(&e)))?;
+                Ok(
+                    json!({ "type": "subscription", "topic": topic, "status": "subscribed", "filters": filters }),
+                )
+            }
+            ClientMessage::Unsubscribe { topic } => {
+                let topic = topic.parse::<Topic>().map_err(|e| ("unknown_topic", e))?;
+                match topic {
+                    Topic::PoseUpdates => self.poses = None,
+                    Topic::PersonTracking => self.persons = None,
+                    Topic::ZoneEvents => self.zones = None,
+                    Topic::SystemAlerts => self.alerts = None,
+                }
+                Ok(json!({ "type": "subscription", "topic": topic, "status": "unsubscribed" }))
+            }
+            ClientMessage::Ping => Ok(json!({ "type": "pong", "timestamp": Time::now() })),
+            ClientMessage::Configure { config } => {
+                if let Some(fps) = config.max_fps {
+                    for frames in [&mut self.poses, &mut self.persons].into_iter().flatten() {
+                        frames.feed.limit(fps).map_err(|e| ("bad_config", words(&e)))?;
+                    }
+                    if self.poses.is_none() && self.persons.is_none() {
+                        crate::feed::interval(Some(fps)).map_err(|e| ("bad_config", words(&e)))?;
+                    }
+                    self.max_fps = Some(fps);
+                }
+                Ok(
+                    json!({ "type": "configuration", "status": "applied", "config": { "max_fps": self.max_fps } }),
+                )
+            }
+        }
+    }
+
+    async fn subscribe(
+        &mut self,
+        topic: Topic,
+        filters: Filters,
+        after: Option<u64>,
+    ) -> Result<(), QueryError> {
+        let filter = Filter {
+            site: filters.site_id.clone(),
+            zone: filters.zone_id.clone(),
+            min_confidence: filters.min_confidence.unwrap_or(DEFAULT_MIN_CONFIDENCE),
+            person: filters.person_id.clone(),
+        };
+        // Also where the topic takes no frames: zones and sites are checked.
+        let selection = self.state.select(&filter)?;
+        match topic {
+            Topic::ZoneEvents => self.zones = Some(filters),
+            Topic::SystemAlerts => self.alerts = Some(filters),
+            Topic::PoseUpdates | Topic::PersonTracking => {
+                let mut backlog = VecDeque::new();
+                let mut feed = Feed::new(selection.clone(), self.max_fps)?;
+                // Ids of another data directory mean nothing here.
+                if let Some(after) = after.filter(|id| *id <= selection.site().ring().head()) {
+                    let page = Page { after: Some(after), before: None, skip: 0, take: Take::Last(MAX_PAGE) };
+                    backlog.extend(selection.history(TimeRange::default(), page).await?.frames);
+                    feed = feed.after(backlog.back().map_or(after, |f| f.frame().frame_id));
+                }
+                let frames = Some(Frames { feed, backlog });
+                match topic {
+                    Topic::PoseUpdates => self.poses = frames,
+                    _ => self.persons = frames,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, message: &impl Serialize) -> Result<(), Close> {
+        let text = serde_json::to_string(message).map_err(|_| Close(1011, "a message cannot be written"))?;
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// Waits until the socket has taken the message; a client that takes nothing for too long is dropped.
+    async fn send(&mut self, message: Message) -> Result<(), Close> {
+        let timeout = self.state.config().timeout;
+        match tokio::time::timeout(timeout, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Close(1011, "the connection broke")),
+            Err(_) => Err(Close(1013, "the client takes no data")),
+        }
+    }
+}
+
+fn words(error: &QueryError) -> String {
+    match error.field() {
+        Some(field) => format!("{}: {error}", field.rest()),
+        None => error.to_string(),
+    }
+}
+
+/// Pending where there is no subscription, or nobody writes any more.
+async fn next_frame(frames: &mut Option<Frames>) -> FrameView {
+    let Some(frames) = frames else { return std::future::pending().await };
+    if let Some(frame) = frames.backlog.pop_front() {
+        return frame;
+    }
+    match frames.feed.next().await {
+        Some(frame) => frame,
+        None => std::future::pending().await,
+    }
+}
+
+/// Pending once the bus is closed.
+async fn next_event(events: &mut Subscription) -> Delivery {
+    match events.next().await {
+        Some(delivery) => delivery,
+        None => std::future::pending().await,
+    }
+}
