@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use async_graphql::{Request, Response as Answer, Value, Variables};
+use async_graphql::{Request, Variables};
+use async_graphql_axum::GraphQLResponse;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::Schema;
+use super::{Schema, unexecuted};
 use crate::problem::Problem;
 
 const JSON: &str = "application/json";
@@ -36,7 +37,7 @@ fn media(headers: &HeaderMap) -> Option<Media> {
     }
 }
 
-fn answer(media: Media, status: StatusCode, body: String) -> Response {
+fn answer(media: Media, status: StatusCode, body: impl IntoResponse) -> Response {
     let kind = match media {
         Media::Json => "application/json; charset=utf-8",
         Media::GraphQl => "application/graphql-response+json; charset=utf-8",
@@ -62,26 +63,12 @@ async fn execute(schema: &Schema, media: Media, request: Request) -> Response {
         return unreadable(media, "query: is required");
     }
     let result = schema.execute(request).await;
-    let (status, body) = render(media, &result);
-    answer(media, status, body)
-}
-
-/// An error without a path was raised before execution: then there is no `data`, and the strict media type says so in the status.
-fn render(media: Media, result: &Answer) -> (StatusCode, String) {
-    let early = result.data == Value::Null
-        && !result.errors.is_empty()
-        && result.errors.iter().all(|e| e.path.is_empty());
-    if early {
+    if unexecuted(&result) {
+        // Then there is no `data`, and the strict media type says so in the status.
         let status = if media == Media::GraphQl { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        return (status, json!({ "errors": result.errors }).to_string());
+        return answer(media, status, json!({ "errors": result.errors }).to_string());
     }
-    match serde_json::to_string(result) {
-        Ok(body) => (StatusCode::OK, body),
-        Err(e) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({ "errors": [{ "message": e.to_string() }] }).to_string(),
-        ),
-    }
+    answer(media, StatusCode::OK, GraphQLResponse::from(result))
 }
 
 pub(super) async fn post(State(schema): State<Schema>, headers: HeaderMap, body: Bytes) -> Response {

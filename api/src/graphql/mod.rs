@@ -12,14 +12,16 @@ mod ws;
 
 use std::sync::Arc;
 
-use async_graphql::{EmptyMutation, ErrorExtensions, MergedObject, MergedSubscription};
+use async_graphql::{
+    Context, EmptyMutation, ErrorExtensions, MergedObject, MergedSubscription, Response, Value,
+};
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 use crate::ApiState;
-use crate::query::QueryError;
+use crate::query::{Filter, QueryError, Selection};
 
 /// The schema of this API.
 pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
@@ -54,6 +56,16 @@ pub fn sdl() -> String {
     let text = builder().finish().sdl();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     format!("{}\n", lines.join("\n").trim_end())
+}
+
+/// All errors were raised before execution: they have no path, and nothing was answered.
+fn unexecuted(answer: &Response) -> bool {
+    answer.data == Value::Null && !answer.errors.is_empty() && answer.errors.iter().all(|e| e.path.is_empty())
+}
+
+/// The site and the persons that a field's arguments ask for.
+fn select(ctx: &Context<'_>, filter: &Filter) -> async_graphql::Result<Selection> {
+    ctx.data::<ApiState>()?.select(filter).map_err(|e| e.graphql())
 }
 
 /// What the transports share.

@@ -2,9 +2,10 @@
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
+use super::select;
 use crate::people::PersonInfo;
 use crate::query::{Field, Filter, MAX_PAGE, QueryError, TimeRange};
-use crate::{ApiState, Time, analytics, store};
+use crate::{Time, analytics, store};
 
 /// Queries over what is kept.
 #[derive(Default)]
@@ -38,7 +39,7 @@ impl Past {
         #[graphql(desc = "The first site where it is left out.")] site_id: Option<ID>,
     ) -> Result<Option<KnownPerson>> {
         let filter = Filter { site: site_id.map(|id| id.0), person: Some(id.0), ..Filter::default() };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         Ok(selection.known_person().await.map_err(|e| e.graphql())?.map(KnownPerson::from))
     }
 
@@ -56,7 +57,7 @@ impl Past {
         let limit = page(first).map_err(|e| e.graphql())?;
         let range = TimeRange::checked(from, to).map_err(|e| e.graphql())?;
         let filter = Filter { site: site_id.map(|id| id.0), ..Filter::default() };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         let skip = usize::try_from(skip).unwrap_or(0);
         let found = selection.known_persons(range, limit, skip).await.map_err(|e| e.graphql())?;
         Ok(found.into_iter().map(KnownPerson::from).collect())
@@ -82,7 +83,7 @@ impl Past {
         }
         let filter =
             Filter { site: site_id.map(|id| id.0), zone: zone_id.map(|id| id.0), ..Filter::default() };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         let width = i64::from(interval_minutes) * 60_000_000_000;
         let stretches = selection.stretches(from, to, width).await.map_err(|e| e.graphql())?;
         Ok(stretches.into_iter().map(Stretch::from).collect())
@@ -98,7 +99,7 @@ impl Past {
     ) -> Result<HeatMap> {
         let (from, to) = range(from, to).map_err(|e| e.graphql())?;
         let filter = Filter { site: site_id.map(|id| id.0), ..Filter::default() };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         Ok(selection.heat(from, to).await.map_err(|e| e.graphql())?.into())
     }
 }

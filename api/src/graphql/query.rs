@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Object, Result};
 
+use super::select;
 use super::system::System;
 use super::types::{PoseFrame, PoseFrameConnection, Site, Zone};
 use crate::query::{DEFAULT_PAGE, Field, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
@@ -55,7 +56,7 @@ impl Now {
             min_confidence,
             person: None,
         };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         match selection.current() {
             Ok(frame) => Ok(Some(PoseFrame(frame))),
             Err(QueryError::NoData { .. }) => Ok(None),
@@ -90,7 +91,7 @@ impl Now {
             min_confidence,
             person: person_id.map(|id| id.0),
         };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         let page = Page { after, before, skip: 0, take };
         let slice = selection.history(range, page).await;
         let backwards = matches!(take, Take::Last(_));

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, Result};
 use futures_util::stream::{self, Stream};
 
+use super::select;
 use super::types::PoseFrame;
-use crate::ApiState;
 use crate::feed::Feed;
 use crate::query::Filter;
 
@@ -32,7 +32,7 @@ impl Frames {
             min_confidence,
             person: None,
         };
-        let selection = ctx.data::<ApiState>()?.select(&filter).map_err(|e| e.graphql())?;
+        let selection = select(ctx, &filter)?;
         let feed = Feed::new(selection, max_fps).map_err(|e| e.graphql())?;
         Ok(stream::unfold(feed, async |mut feed| feed.next().await.map(|frame| (PoseFrame(frame), feed))))
     }

@@ -18,7 +18,7 @@ use futures_util::stream::BoxStream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Transport;
+use super::{Transport, unexecuted};
 use crate::problem::Problem;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -190,12 +190,9 @@ impl Session {
         Ok(())
     }
 
-    /// Errors without a path were raised before execution: `error` ends the operation then.
+    /// `error` ends an operation that was not executed.
     async fn answer(&mut self, id: &str, answer: &Answer) -> Result<(), Close> {
-        let early = answer.data == async_graphql::Value::Null
-            && !answer.errors.is_empty()
-            && answer.errors.iter().all(|e| e.path.is_empty());
-        if early {
+        if unexecuted(answer) {
             self.operations.remove(id);
             return self.say(json!({ "type": "error", "id": id, "payload": answer.errors })).await;
         }
