@@ -117,3 +117,13 @@ fn silence_ends_the_rate() {
     // The windows of before the silence come out first.
     assert!(chain.run(20.0, 0, chest(15.0)).iter().skip(8).all(|(_, b)| b.is_none()));
 }
+
+#[test]
+fn who_walks_has_no_rate() {
+    let mut chain = Chain::new();
+    assert!(chain.run(36.0, 0, chest(15.0)).last().unwrap().1.is_some());
+    let walk = |at: f64| 1.1 * (at - 36.0) + 0.3 * (TAU * 1.8 * at).sin();
+    let said = chain.run(8.0, 0, walk);
+    // Two seconds of movement, two to the next look, one half of a window.
+    assert!(said.iter().skip(10).all(|(_, b)| b.is_none()), "{said:?}");
+}

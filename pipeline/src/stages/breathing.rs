@@ -2,8 +2,8 @@
 //!
 //! Takes the links of [`CleanWindow`]s, gives the site's [`Breathing`]. Each link keeps the last half minute of its
 //! amplitudes, ten means a second; every few seconds the numbers are looked at ([`invispose_kernels::breathing`]). A rate is given
-//! only after two estimates in a row that are good and agree, and for no longer than they stay so: walking and gestures spread
-//! the variation over other frequencies, and some seconds later the rate is gone.
+//! only after two estimates in a row that are good and agree, for no longer than they stay so, and not while anything moves
+//! faster than a breath: walking and gestures spread the variation over other frequencies.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -37,6 +37,9 @@ pub struct BreathingConfig {
     pub agree_bpm: f32,
     /// Largest share of tenths of a second without a packet.
     pub max_missing: f32,
+    /// Who moves faster than a breath is not heard breathing: the fast variation of the last two seconds may be at most this
+    /// many times that of the half minute (its median).
+    pub max_unrest: f32,
 }
 
 impl Default for BreathingConfig {
@@ -50,12 +53,15 @@ impl Default for BreathingConfig {
             min_quality: 0.4,
             agree_bpm: 2.0,
             max_missing: 0.2,
+            max_unrest: 4.0,
         }
     }
 }
 
 /// Means a second: breath is slow.
 const RATE_HZ: f32 = 10.0;
+/// Tenths of a second in which movement is noticed.
+const NEWEST: usize = 20;
 /// Streams of a link that are kept.
 const MAX_STREAMS: usize = 96;
 /// Links of a site that are watched.
@@ -79,11 +85,20 @@ struct History {
     /// Number of the tenth of a second that is being summed up.
     tenth: i64,
     sum: Vec<f32>,
+    squares: f32,
     count: u32,
-    /// Means, the oldest first; `None` for tenths without a packet.
-    rows: VecDeque<Option<Vec<f32>>>,
+    /// The oldest first; `None` for tenths without a packet.
+    rows: VecDeque<Option<Tenth>>,
     last: Option<Breath>,
     believed: Option<Breath>,
+}
+
+/// A tenth of a second.
+struct Tenth {
+    /// `[stream]`.
+    means: Vec<f32>,
+    /// Variance within it and square of the step from the one before, summed over streams: what is faster than a breath.
+    unrest: f32,
 }
 
 impl BreathingMonitor {
@@ -139,6 +154,7 @@ impl History {
             next_step: i64::MIN,
             tenth: i64::MIN,
             sum: Vec::new(),
+            squares: 0.0,
             count: 0,
             rows: VecDeque::new(),
             last: None,
@@ -176,7 +192,10 @@ impl History {
             if link.raw.received[step] && row.iter().all(|a| a.is_finite()) {
                 segments.normalise(&mut row);
                 self.sum.resize(self.streams, 0.0);
-                self.sum.iter_mut().zip(row.iter().step_by(stride)).for_each(|(s, v)| *s += v);
+                for (sum, value) in self.sum.iter_mut().zip(row.iter().step_by(stride)) {
+                    *sum += value;
+                    self.squares += value * value;
+                }
                 self.count += 1;
             }
         }
@@ -187,10 +206,16 @@ impl History {
         if self.tenth == i64::MIN {
             return;
         }
-        let (count, mut sum) = (self.count, std::mem::take(&mut self.sum));
-        self.count = 0;
-        sum.iter_mut().for_each(|s| *s /= count.max(1) as f32);
-        self.rows.push_back((count > 0).then_some(sum));
+        let (count, mut means) = (std::mem::take(&mut self.count), std::mem::take(&mut self.sum));
+        let squares = std::mem::take(&mut self.squares);
+        let tenth = (count > 0).then(|| {
+            means.iter_mut().for_each(|mean| *mean /= count as f32);
+            let within = squares / count as f32 - means.iter().map(|m| m * m).sum::<f32>();
+            let before = self.rows.back().and_then(Option::as_ref);
+            let step = before.map_or(0.0, |b| b.means.iter().zip(&means).map(|(a, b)| (a - b).powi(2)).sum());
+            Tenth { unrest: within.max(0.0) + step, means }
+        });
+        self.rows.push_back(tenth);
         while self.rows.len() > keep {
             self.rows.pop_front();
         }
@@ -200,11 +225,21 @@ impl History {
         let good = self
             .block(plan.steps(), config.max_missing)
             .and_then(|block| plan.estimate(&block, self.streams))
-            .filter(|b| b.quality >= config.min_quality);
+            .filter(|b| b.quality >= config.min_quality && self.is_still(config.max_unrest));
         let agrees = |a: Breath, b: Breath| 60.0 * (a.rate_hz - b.rate_hz).abs() <= config.agree_bpm;
         let before = std::mem::replace(&mut self.last, good);
         self.believed = good.filter(|&b| before.is_some_and(|a| agrees(a, b)));
         self.believed
+    }
+
+    /// Nothing moves faster than a breath now that did not all the time.
+    fn is_still(&self, max_unrest: f32) -> bool {
+        let mut all: Vec<f32> = self.rows.iter().flatten().map(|tenth| tenth.unrest).collect();
+        let newest = &all[all.len().saturating_sub(NEWEST)..];
+        let now = newest.iter().sum::<f32>() / newest.len().max(1) as f32;
+        let middle = all.len() / 2;
+        all.sort_unstable_by(f32::total_cmp);
+        all.get(middle).is_some_and(|median| now <= max_unrest * median)
     }
 
     /// The rows as one block, gaps bridged by the row before.
@@ -217,7 +252,7 @@ impl History {
         let mut block = Vec::with_capacity(steps * self.streams);
         for row in &self.rows {
             held = row.as_ref().unwrap_or(held);
-            block.extend_from_slice(held);
+            block.extend_from_slice(&held.means);
         }
         Some(block)
     }
