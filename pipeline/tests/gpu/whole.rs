@@ -59,7 +59,9 @@ fn a_gpu_lost_under_the_pipeline_costs_no_frame() {
     assert_eq!(ids, (1..=frames.len() as u64).collect::<Vec<_>>());
     // The last frame only says that there are no more.
     for pair in frames[..frames.len() - 1].windows(2) {
-        assert_eq!(pair[1].time_ns - pair[0].time_ns, 50_000_000, "a frame is missing");
+        // 50 ms are two or three steps of the network's 20 ms grid; a missing frame makes five.
+        let step_ns = pair[1].time_ns - pair[0].time_ns;
+        assert!((1..=60_000_000).contains(&step_ns), "{step_ns} ns: a frame is missing");
     }
     let shown = |frames: &[PoseFrame]| frames.iter().filter(|f| !f.persons.is_empty()).count();
     assert!(shown(&frames[LOST_AT - 60..LOST_AT]) > 30, "nobody was there before the loss");
