@@ -4,7 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Time;
-use crate::view::{BoxView, FrameView, KeypointView, PersonView, activity_name, decimal, source_name};
+use crate::view::{BoxView, FrameView, KeypointView, PersonView, decimal, source_name};
+use invispose_pipeline::pose::Activity;
 
 /// What was sensed in one window of one site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -146,7 +147,7 @@ impl From<&PersonView> for Person {
             keypoints: person.keypoints().map(Keypoint::from).collect(),
             confidence: person.confidence(),
             bounding_box: person.bounding_box().into(),
-            activity: person.activity().and_then(activity_name),
+            activity: person.activity().map(Activity::name),
             zone_id: person.zone().map(|z| z.id.clone()),
             position_m: person.position_m(),
             velocity_m_s: person.velocity_m_s(),

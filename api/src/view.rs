@@ -72,19 +72,6 @@ pub fn source_name(source: SourceKind) -> &'static str {
     }
 }
 
-/// The activity's name in the contract; `None` for one that has none yet.
-pub fn activity_name(activity: Activity) -> Option<&'static str> {
-    match activity {
-        Activity::Standing => Some("standing"),
-        Activity::Walking => Some("walking"),
-        Activity::Sitting => Some("sitting"),
-        Activity::Lying => Some("lying"),
-        Activity::Waving => Some("waving"),
-        Activity::Falling => Some("falling"),
-        _ => None,
-    }
-}
-
 impl FrameView {
     pub(crate) fn new(site: Site, frame: Arc<PoseFrame>, kept: Arc<[usize]>) -> Self {
         Self { site, frame, kept }

@@ -10,6 +10,8 @@ pub mod csi;
 pub mod evaluation;
 pub mod events;
 pub mod health;
+#[cfg(feature = "parquet")]
+pub mod parquet_columns;
 pub mod pipeline;
 pub mod pose;
 pub mod recording;

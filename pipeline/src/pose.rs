@@ -37,6 +37,22 @@ pub enum SourceKind {
     Simulated,
 }
 
+impl SourceKind {
+    /// What stored bytes know it by.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Live => 1,
+            Self::Replay => 2,
+            Self::Simulated => 3,
+        }
+    }
+
+    /// The one with this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Live, Self::Replay, Self::Simulated].into_iter().find(|kind| kind.code() == code)
+    }
+}
+
 /// On what a frame rests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -98,6 +114,29 @@ pub enum Activity {
     Waving = 5,
     /// On the way to the ground.
     Falling = 6,
+}
+
+impl Activity {
+    /// All of them, by code.
+    pub const ALL: [Self; 6] =
+        [Self::Standing, Self::Walking, Self::Sitting, Self::Lying, Self::Waving, Self::Falling];
+
+    /// The one that stored bytes know by this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|activity| *activity as u8 == code)
+    }
+
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standing => "standing",
+            Self::Walking => "walking",
+            Self::Sitting => "sitting",
+            Self::Lying => "lying",
+            Self::Waving => "waving",
+            Self::Falling => "falling",
+        }
+    }
 }
 
 /// A tracked human.

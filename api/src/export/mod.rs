@@ -7,7 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::contract;
-use crate::view::{FrameView, PersonView, activity_name, decimal, source_name};
+use crate::view::{FrameView, PersonView, decimal, source_name};
+use invispose_pipeline::pose::Activity;
 
 pub(crate) use self::parquet::Parquet;
 
@@ -102,7 +103,7 @@ fn columns(person: &PersonView) -> String {
         "{},{},{x},{y},{z},{vx},{vy},{vz},{},{}",
         person.id(),
         person.confidence(),
-        person.activity().and_then(activity_name).unwrap_or_default(),
+        person.activity().map(Activity::name).unwrap_or_default(),
         quoted(person.zone().map_or("", |z| &z.id))
     )
 }

@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::Sink;
-use crate::view::{FrameView, PersonView, activity_name, decimal, source_name};
+use crate::view::{FrameView, PersonView, decimal, source_name};
+use invispose_pipeline::parquet_columns::{column, optional, required};
+use invispose_pipeline::pose::Activity;
 
 const SCHEMA: &str = "message poses {
     required int64 timestamp (timestamp(nanos,true));
@@ -105,7 +107,7 @@ impl Parquet {
             let at = |p: PersonView| p.velocity_m_s().get(axis).copied().unwrap_or_default();
             optional::<DoubleType>(g, lines.iter().map(|l| person(l).map(at)))?;
         }
-        let activity = |l: &Line| person(l).and_then(|p| p.activity()).and_then(activity_name).map(text);
+        let activity = |l: &Line| person(l).and_then(|p| p.activity()).map(Activity::name).map(text);
         optional::<ByteArrayType>(g, lines.iter().map(activity))?;
         optional::<ByteArrayType>(g, lines.iter().map(|l| person(l)?.zone().map(|z| text(&z.id))))?;
         keypoints(g, lines)?;
@@ -161,34 +163,3 @@ impl Sink for Parquet {
 }
 
 type Group<'a> = SerializedRowGroupWriter<'a, Taken>;
-
-fn optional<T: DataType>(
-    group: &mut Group<'_>,
-    values: impl Iterator<Item = Option<T::T>>,
-) -> Result<(), ParquetError> {
-    let (mut defined, mut present) = (Vec::new(), Vec::new());
-    for value in values {
-        defined.push(i16::from(value.is_some()));
-        present.extend(value);
-    }
-    column::<T>(group, &present, Some(&defined), None)
-}
-
-fn required<T: DataType>(
-    group: &mut Group<'_>,
-    values: impl Iterator<Item = T::T>,
-) -> Result<(), ParquetError> {
-    column::<T>(group, &values.collect::<Vec<_>>(), None, None)
-}
-
-fn column<T: DataType>(
-    group: &mut Group<'_>,
-    values: &[T::T],
-    defined: Option<&[i16]>,
-    repeated: Option<&[i16]>,
-) -> Result<(), ParquetError> {
-    let missing = || ParquetError::General("the schema has fewer columns than are written".to_owned());
-    let mut column = group.next_column()?.ok_or_else(missing)?;
-    column.typed::<T>().write_batch(values, defined, repeated)?;
-    column.close()
-}

@@ -6,6 +6,7 @@ use super::select;
 use crate::people::PersonInfo;
 use crate::query::{Field, Filter, MAX_PAGE, QueryError, TimeRange};
 use crate::{Time, analytics, store};
+use invispose_pipeline::pose::Activity;
 
 /// Queries over what is kept.
 #[derive(Default)]
@@ -139,7 +140,7 @@ struct ActivityCount {
 impl From<PersonInfo> for KnownPerson {
     fn from(info: PersonInfo) -> Self {
         let r = info.record;
-        let counts = store::ACTIVITY_NAMES.into_iter().zip(r.activities).filter(|(_, n)| *n > 0);
+        let counts = Activity::ALL.map(Activity::name).into_iter().zip(r.activities).filter(|(_, n)| *n > 0);
         Self {
             id: r.id.to_string().into(),
             first_seen: r.first_seen,
@@ -192,8 +193,10 @@ struct ActivityShare {
 
 impl From<analytics::Stretch> for Stretch {
     fn from(s: analytics::Stretch) -> Self {
-        let shares =
-            s.activities.into_iter().flat_map(|shares| store::ACTIVITY_NAMES.into_iter().zip(shares));
+        let shares = s
+            .activities
+            .into_iter()
+            .flat_map(|shares| Activity::ALL.map(Activity::name).into_iter().zip(shares));
         Self {
             start: s.start,
             zone_id: s.zone.map(ID::from),

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use invispose_pipeline::pose;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -13,7 +14,7 @@ use super::params::{Params, interval, recent};
 use crate::analytics::Stretch;
 use crate::problem::{Problem, ProblemBody};
 use crate::query::Filter;
-use crate::store::{ACTIVITY_NAMES, HeatMap};
+use crate::store::HeatMap;
 use crate::{ApiState, Time};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -72,7 +73,9 @@ impl Activity {
             occupied: s.occupied,
             present: s.present,
             motion_level: s.motion,
-            activities: s.activities.map(|shares| ACTIVITY_NAMES.into_iter().zip(shares).collect()),
+            activities: s.activities.map(|shares| {
+                pose::Activity::ALL.map(pose::Activity::name).into_iter().zip(shares).collect()
+            }),
         };
         Self {
             site_id: site.to_owned(),

@@ -13,9 +13,9 @@ use super::params::{Paging, Params};
 use crate::people::PersonInfo;
 use crate::problem::{Problem, ProblemBody};
 use crate::query::{Filter, Page, Take, TimeRange};
-use crate::store::ACTIVITY_NAMES;
-use crate::view::{FrameView, activity_name};
+use crate::view::FrameView;
 use crate::{ApiState, Site, Time};
+use invispose_pipeline::pose::Activity;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(persons)).routes(routes!(person))
@@ -70,7 +70,7 @@ impl PersonDetails {
     fn new(site: &Site, info: PersonInfo) -> Self {
         let r = info.record;
         let mut activities: Vec<_> =
-            ACTIVITY_NAMES.into_iter().zip(r.activities).filter(|(_, n)| *n > 0).collect();
+            Activity::ALL.map(Activity::name).into_iter().zip(r.activities).filter(|(_, n)| *n > 0).collect();
         activities.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let site = &site.config().id;
         let links = links([
@@ -191,7 +191,7 @@ fn movements(frame: &FrameView) -> impl Iterator<Item = Movement> {
         timestamp: frame.time(),
         position_m: p.position_m(),
         zone_id: p.zone().map(|z| z.id.clone()),
-        activity: p.activity().and_then(activity_name),
+        activity: p.activity().map(Activity::name),
         confidence: p.confidence(),
     })
 }

@@ -8,19 +8,6 @@ use invispose_pipeline::{Person, PoseFrame};
 use super::block::{BlockError, Input, put};
 use crate::view::source_name;
 
-/// Activities in the order of their columns.
-pub(crate) const ACTIVITIES: [Activity; 6] = [
-    Activity::Standing,
-    Activity::Walking,
-    Activity::Sitting,
-    Activity::Lying,
-    Activity::Waving,
-    Activity::Falling,
-];
-
-/// Their names, in the same order.
-pub(crate) const ACTIVITY_NAMES: [&str; 6] = ["standing", "walking", "sitting", "lying", "waving", "falling"];
-
 /// A minute, an hour and a day, nanoseconds. Each divides the next.
 pub(crate) const SPANS: [i64; 3] = [MINUTE, 60 * MINUTE, 24 * 60 * MINUTE];
 /// One minute, nanoseconds.
@@ -163,7 +150,7 @@ impl Sums {
 }
 
 fn count_activity(counts: &mut [i64; 6], activity: Option<Activity>) {
-    if let Some(n) = ACTIVITIES.iter().position(|a| Some(*a) == activity).and_then(|i| counts.get_mut(i)) {
+    if let Some(n) = Activity::ALL.iter().position(|a| Some(*a) == activity).and_then(|i| counts.get_mut(i)) {
         *n += 1;
     }
 }

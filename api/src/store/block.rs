@@ -68,7 +68,7 @@ pub(crate) fn encode<'z>(
         );
         if !same {
             let p = &frame.provenance;
-            body.push(source_code(p.source));
+            body.push(p.source.code());
             body.push(
                 flag(p.calibrated, CALIBRATED)
                     | flag(p.experimental, EXPERIMENTAL)
@@ -145,7 +145,7 @@ pub(crate) fn decode(
     for _ in 0..count {
         let flags = at.byte()?;
         if flags & SAME_PROVENANCE == 0 {
-            let source = source_of(at.byte()?)?;
+            let source = SourceKind::from_code(at.byte()?).ok_or(BlockError("unknown source"))?;
             let marks = at.byte()?;
             let model = if marks & MODEL != 0 {
                 let index = at.number()?;
@@ -178,7 +178,7 @@ pub(crate) fn decode(
         let mut persons = Vec::with_capacity(people);
         for _ in 0..people {
             let person = at.number()?;
-            let activity = activity_of(at.byte()?);
+            let activity = Activity::from_code(at.byte()?);
             let zone_index = at.number()?;
             let zone = match zone_index.checked_sub(1) {
                 Some(index) => zone(text(index)?),
@@ -225,27 +225,6 @@ impl Names {
 
 fn flag(set: bool, bit: u8) -> u8 {
     if set { bit } else { 0 }
-}
-
-fn source_code(source: SourceKind) -> u8 {
-    match source {
-        SourceKind::Live => 1,
-        SourceKind::Replay => 2,
-        SourceKind::Simulated => 3,
-    }
-}
-
-fn source_of(code: u8) -> Result<SourceKind, BlockError> {
-    match code {
-        1 => Ok(SourceKind::Live),
-        2 => Ok(SourceKind::Replay),
-        3 => Ok(SourceKind::Simulated),
-        _ => Err(BlockError("unknown source")),
-    }
-}
-
-fn activity_of(code: u8) -> Option<Activity> {
-    super::ACTIVITIES.into_iter().find(|a| *a as u8 == code)
 }
 
 /// Whole steps; what is no number becomes 0.
@@ -353,7 +332,7 @@ mod tests {
             }
             Person {
                 id, confidence: at(3).abs() / 100.0, position_m: [at(4), at(5), at(6)], velocity_m_s: [at(7), at(8), at(9)],
-                keypoints, activity: activity_of(activity), zone,
+                keypoints, activity: Activity::from_code(activity), zone,
             }
         }
     }
@@ -366,7 +345,7 @@ mod tests {
         ) -> PoseFrame {
             PoseFrame {
                 frame_id, site: "lab".into(), time_ns, processing_ns,
-                provenance: Provenance { source: source_of(source).unwrap(), model: model.map(Into::into), calibrated, experimental },
+                provenance: Provenance { source: SourceKind::from_code(source).unwrap(), model: model.map(Into::into), calibrated, experimental },
                 presence: presence.map(|(present, motion_level, coverage)| Presence { present, motion_level, coverage }),
                 breathing: None,
                 persons,

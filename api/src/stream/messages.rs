@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Time;
-use crate::view::{FrameView, PersonView, activity_name, source_name};
+use crate::view::{FrameView, PersonView, source_name};
+use invispose_pipeline::pose::Activity;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
@@ -151,7 +152,7 @@ fn person(p: &PersonView) -> Value {
         "keypoints": p.keypoints().map(keypoint).collect::<Vec<_>>(),
         "confidence": p.confidence(),
         "zone_id": p.zone().map(|z| z.id.as_str()),
-        "activity": p.activity().and_then(activity_name),
+        "activity": p.activity().map(Activity::name),
         "position_m": p.position_m(),
     })
 }

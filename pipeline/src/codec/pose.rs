@@ -42,7 +42,7 @@ pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
     out.extend(frame.frame_id.to_le_bytes());
     out.extend(frame.time_ns.to_le_bytes());
     out.extend(frame.processing_ns.to_le_bytes());
-    out.extend([source_code(provenance.source), flags, frame.persons.len() as u8, 0]);
+    out.extend([provenance.source.code(), flags, frame.persons.len() as u8, 0]);
     put_f32(out, &[motion_level, coverage]);
     for n in [frame.site.len() as u16, model.len() as u16, PERSON_BYTES] {
         out.extend(n.to_le_bytes());
@@ -77,7 +77,7 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
     let processing_ns = at.u64()?;
     let offset = at.offset();
     let (source, flags, persons, _) = (at.u8()?, at.u8()?, at.u8()?, at.u8()?);
-    let source = read_source(source).ok_or(DecodeError::Value {
+    let source = SourceKind::from_code(source).ok_or(DecodeError::Value {
         offset,
         field: "source",
         value: u64::from(source),
@@ -129,7 +129,7 @@ fn read_person(at: &mut Cursor<'_>, newer: bool) -> Result<Person, DecodeError> 
     let velocity_m_s = at.point()?;
     let offset = at.offset();
     let code = at.u8()?;
-    let activity = read_activity(code);
+    let activity = Activity::from_code(code);
     // An activity that this version has no name for is one that it does not know.
     if activity.is_none() && code != 0 && !newer {
         return Err(DecodeError::Value { offset, field: "activity", value: u64::from(code) });
@@ -143,33 +143,4 @@ fn read_person(at: &mut Cursor<'_>, newer: bool) -> Result<Person, DecodeError> 
     }
     let zone = (flags & ZONE != 0).then_some(zone);
     Ok(Person { id, confidence, position_m, velocity_m_s, keypoints, activity, zone })
-}
-
-fn source_code(source: SourceKind) -> u8 {
-    match source {
-        SourceKind::Live => 1,
-        SourceKind::Replay => 2,
-        SourceKind::Simulated => 3,
-    }
-}
-
-fn read_source(code: u8) -> Option<SourceKind> {
-    match code {
-        1 => Some(SourceKind::Live),
-        2 => Some(SourceKind::Replay),
-        3 => Some(SourceKind::Simulated),
-        _ => None,
-    }
-}
-
-fn read_activity(code: u8) -> Option<Activity> {
-    const ALL: [Activity; 6] = [
-        Activity::Standing,
-        Activity::Walking,
-        Activity::Sitting,
-        Activity::Lying,
-        Activity::Waving,
-        Activity::Falling,
-    ];
-    ALL.into_iter().find(|a| *a as u8 == code)
 }

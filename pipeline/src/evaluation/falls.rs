@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::detector::{Detector, DetectorErrors};
 use crate::events::{Event, EventKind, Evidence};
-use crate::pose::{Activity, Person, PoseFrame, Provenance, SourceKind};
+use crate::pose::{Person, PoseFrame, Provenance, SourceKind};
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
 use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch};
 
@@ -328,7 +328,7 @@ impl Judge {
         let distance = |p: &&Person| (p.position_m[0] - x).hypot(p.position_m[1] - y);
         let nearest = persons.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
         if let Some(shown) = nearest.filter(|p| distance(p) < 1.0).and_then(|p| p.activity) {
-            *self.activities.entry((truth.name(), name(shown))).or_default() += 1;
+            *self.activities.entry((truth.name(), shown.name())).or_default() += 1;
         }
     }
 
@@ -351,17 +351,6 @@ impl Judge {
         }
         let balanced_accuracy = activities.values().sum::<f64>() / activities.len().max(1) as f64;
         DetectorReport { errors, falls, activities, balanced_accuracy, confusion }
-    }
-}
-
-fn name(activity: Activity) -> &'static str {
-    match activity {
-        Activity::Standing => "standing",
-        Activity::Walking => "walking",
-        Activity::Sitting => "sitting",
-        Activity::Lying => "lying",
-        Activity::Waving => "waving",
-        Activity::Falling => "falling",
     }
 }
 

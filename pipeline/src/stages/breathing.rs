@@ -185,11 +185,14 @@ impl History {
                 self.finish_tenth(keep);
                 self.tenth = tenth;
             }
+            if !link.raw.received[step] {
+                continue;
+            }
             let packet = &link.raw.csi[step * layout.values()..(step + 1) * layout.values()];
             let pairs = packet.chunks_exact(usize::from(layout.subcarriers));
             let used = pairs.flat_map(|pair| link.columns.iter().map(|&c| pair[usize::from(c)].norm()));
             row.iter_mut().zip(used).for_each(|(a, h)| *a = h);
-            if link.raw.received[step] && row.iter().all(|a| a.is_finite()) {
+            if row.iter().all(|a| a.is_finite()) {
                 segments.normalise(&mut row);
                 self.sum.resize(self.streams, 0.0);
                 for (sum, value) in self.sum.iter_mut().zip(row.iter().step_by(stride)) {

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use super::{ConvertError, Sink};
 use crate::csi::CsiFrame;
+use crate::parquet_columns::{column, optional, required};
 
 const SCHEMA: &str = "message frames {
     optional int64 time_ns;
@@ -93,38 +94,4 @@ impl Sink for ParquetSink {
         }
         Ok(())
     }
-}
-
-type Group<'a> = SerializedRowGroupWriter<'a, File>;
-
-fn optional<T: DataType>(
-    group: &mut Group<'_>,
-    values: impl Iterator<Item = Option<T::T>>,
-) -> Result<(), ParquetError> {
-    let mut defined = Vec::new();
-    let mut present = Vec::new();
-    for value in values {
-        defined.push(i16::from(value.is_some()));
-        present.extend(value);
-    }
-    column::<T>(group, &present, Some(&defined), None)
-}
-
-fn required<T: DataType>(
-    group: &mut Group<'_>,
-    values: impl Iterator<Item = T::T>,
-) -> Result<(), ParquetError> {
-    column::<T>(group, &values.collect::<Vec<_>>(), None, None)
-}
-
-fn column<T: DataType>(
-    group: &mut Group<'_>,
-    values: &[T::T],
-    defined: Option<&[i16]>,
-    repeated: Option<&[i16]>,
-) -> Result<(), ParquetError> {
-    let missing = || ParquetError::General("the schema has fewer columns than are written".to_owned());
-    let mut column = group.next_column()?.ok_or_else(missing)?;
-    column.typed::<T>().write_batch(values, defined, repeated)?;
-    column.close()
 }
