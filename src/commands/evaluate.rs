@@ -19,7 +19,7 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
     let real: Vec<&str> = evaluation::SUITES.iter().map(|(name, _)| *name).collect();
     match args.suite.as_str() {
         "tracking" => understanding::tracking(config, args.json),
-        "falls-sim" => understanding::falls(config, args.json),
+        "falls-sim" => understanding::falls(config, args.plots.as_deref(), args.json),
         name if real.contains(&name) => recorded(name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose(suite, args),

@@ -80,13 +80,30 @@ pub struct Series<'a> {
     pub variances: &'a [f32],
 }
 
+/// One kernel to begin, one for each iteration and one to end, with their bindings.
+struct Pca {
+    begin: (Kernel, wgpu::BindGroup),
+    iterate: (Kernel, wgpu::BindGroup),
+    end: (Kernel, wgpu::BindGroup),
+    iterations: usize,
+}
+
+impl Pca {
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, windows: u32) {
+        let middle = std::iter::repeat_n(&self.iterate, self.iterations);
+        for (kernel, group) in std::iter::once(&self.begin).chain(middle).chain([&self.end]) {
+            kernel.dispatch(pass, 0, &[group], [windows, 1, 1]);
+        }
+    }
+}
+
 /// A plan on a GPU.
 pub struct GpuSeries {
     context: GpuContext,
     spec: SeriesSpec,
     upload: Upload,
     series: (Kernel, wgpu::BindGroup),
-    pca: Option<(Kernel, wgpu::BindGroup)>,
+    pca: Option<Pca>,
     results: [wgpu::Buffer; 3],
     download: Download,
     windows: usize,
@@ -176,8 +193,8 @@ impl GpuSeries {
             let groups = self.spec.streams.div_ceil(FLAT) as u32;
             let (kernel, group) = &self.series;
             kernel.dispatch(&mut pass, 0, &[group], [groups, windows as u32, 1]);
-            if let Some((kernel, group)) = &self.pca {
-                kernel.dispatch(&mut pass, 0, &[group], [windows as u32, 1, 1]);
+            if let Some(pca) = &self.pca {
+                pca.dispatch(&mut pass, windows as u32);
             }
             drop(pass);
             Ok((context.queue().submit([encoder.finish()]), ()))
@@ -274,19 +291,22 @@ fn pca(
     components: Components,
     values: &wgpu::Buffer,
     results: &[wgpu::Buffer; 3],
-) -> Result<(Kernel, wgpu::BindGroup), GpuError> {
-    let source = constants(spec)
-        .u32("K", components.count)
-        .u32("ITERATIONS", components.iterations.max(1))
-        .source(&[PCA]);
+) -> Result<Pca, GpuError> {
+    let source = constants(spec).u32("K", components.count).source(&[PCA]);
     let start = kernel::table(context, "start", &start(components.count * spec.streams))?;
     let centred = kernel::storage(context, "centred values", values.size())?;
     let access = [Access::Read, Access::Read, Access::Write, Access::Write, Access::Write, Access::Write];
-    context.guarded(|| {
-        let kernel = Kernel::new(context, "pca", source, &[&access], None);
-        let [axes, scores, variances] = results;
+    let [axes, scores, variances] = results;
+    let step = |name| {
+        let kernel = Kernel::new(context, name, source.clone(), &[&access], None);
         let group = kernel.bind(context, 0, &[values, &start, &centred, axes, scores, variances]);
         (kernel, group)
+    };
+    context.guarded(|| Pca {
+        begin: step("pca_begin"),
+        iterate: step("pca_iterate"),
+        end: step("pca_end"),
+        iterations: components.iterations.max(1),
     })
 }
 

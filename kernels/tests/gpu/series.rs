@@ -111,7 +111,7 @@ fn band_passes_agree() {
 #[test]
 fn components_agree() {
     let Some(context) = context() else { return };
-    for (steps, streams, count) in [(40, 300, 3), (120, 56, 3), (8, 5, 2), (30, 20, 1)] {
+    for (steps, streams, count) in [(40, 300, 3), (120, 56, 3), (8, 5, 2), (30, 20, 1), (26, 3984, 3)] {
         let x = block(3, 3, steps, streams);
         let components = Some(Components { count, iterations: 40 });
         let mut plan =

@@ -9,6 +9,7 @@ use invispose_models::skeleton::{Keypoints, root};
 use serde::Serialize;
 
 use super::detector::{Detector, DetectorErrors};
+use super::report::Plot;
 use crate::events::{Event, EventKind, Evidence};
 use crate::pose::{Person, PoseFrame, Provenance, SourceKind};
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
@@ -202,19 +203,27 @@ fn shrink(pose: &mut Keypoints) {
     }
 }
 
+/// The trade-off that is shown.
+const WITHIN_S: [f64; 7] = [0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0];
+const GROUND_S: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
+
+fn rules(within_s: f64, ground_s: f64) -> String {
+    format!("within {within_s:.1} s, ground {ground_s} s")
+}
+
 /// The rules that are compared: the configured ones, the height alone, and the trade-off around the configured ones.
 fn candidates(config: &FallConfig) -> Vec<Candidate> {
     let mut all = vec![
         Candidate { name: "configured".into(), config: config.clone() },
         Candidate {
             name: "height alone".into(),
-            config: FallConfig { within_s: 1e6, speed_m_s: 0.0, from: 0.0, ..config.clone() },
+            config: FallConfig { within_s: 1e6, from: 0.0, ..config.clone() },
         },
     ];
-    for speed_m_s in [0.5, 0.65, 0.8, 1.0, 1.2] {
-        for ground_s in [1.0, 2.0, 3.0, 5.0] {
-            let name = format!("speed {speed_m_s:.2} m/s, ground {ground_s} s");
-            all.push(Candidate { name, config: FallConfig { speed_m_s, ground_s, ..config.clone() } });
+    for within_s in WITHIN_S {
+        for ground_s in GROUND_S {
+            let config = FallConfig { within_s, ground_s, ..config.clone() };
+            all.push(Candidate { name: rules(within_s, ground_s), config });
         }
     }
     all
@@ -413,6 +422,36 @@ impl FallScores {
         let kinds = tally.alarms.len().max(1) as f64;
         self.false_alarms_per_day = self.by_person.values().sum::<f64>() / kinds;
         self
+    }
+}
+
+impl Report {
+    /// Misses and false alarms against `falls.within_s`, for each detector and time on the ground.
+    pub fn plots(&self) -> Vec<Plot> {
+        let plot = |name: &'static str, detector: &str, report: &DetectorReport| {
+            let line = |ground_s: f64, y: &dyn Fn(&FallScores) -> f64| {
+                let scores = |within_s| report.falls.get(&rules(within_s, ground_s));
+                WITHIN_S.iter().filter_map(|&x| Some((x, y(scores(x)?)))).collect::<Vec<_>>()
+            };
+            let mut lines = Vec::new();
+            for ground_s in GROUND_S {
+                let missed = line(ground_s, &|s| 1.0 - s.recall);
+                lines.push((format!("share of falls missed, ground {ground_s} s"), missed));
+                let alarms = line(ground_s, &|s| s.false_alarms_per_day / 100.0);
+                lines.push((format!("hundreds of false alarms a day, ground {ground_s} s"), alarms));
+            }
+            Plot {
+                name,
+                title: format!("falls-sim, {detector} detector: misses and false alarms"),
+                x: "falls.within_s, seconds",
+                y: "share missed; hundreds of false alarms a day",
+                lines,
+                chosen: Some(FallConfig::default().within_s),
+            }
+        };
+        let names = [("fine", "falls-fine"), ("middling", "falls-middling"), ("shipped", "falls-shipped")];
+        let of = |(detector, name)| Some(plot(name, detector, self.detectors.get(detector)?));
+        names.into_iter().filter_map(of).collect()
     }
 }
 

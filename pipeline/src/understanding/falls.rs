@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::activity::Shape;
+use super::descent::Descent;
 use crate::events::{Event, EventKind, Evidence, Severity};
 use crate::pose::{Person, PoseFrame};
 
-/// The rules of falls. `invispose evaluate --suite falls-sim` shows the trade-off between misses and false alarms that they sit on.
+/// The rules of falls. `invispose evaluate --suite falls-sim --plots DIR` shows the trade-off between misses and false alarms that they sit on.
 /// Heights are shares of the person's own hip height when standing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,10 +24,8 @@ pub struct FallConfig {
     pub up: f32,
     /// A fall begins with hips at least this high…
     pub from: f32,
-    /// …and takes at most this long from there to the ground, seconds: falls take a third of one, lying down about one.
+    /// …and its straight line to the ground takes at most this long, seconds: falls take half of one, squatting and stretching out two.
     pub within_s: f64,
-    /// Hips go down at least this fast at some moment, metres per second: people who sit down reach 0.7.
-    pub speed_m_s: f32,
     /// They stay on the ground for this long, seconds; who is up before has not fallen, or needs no help.
     pub ground_s: f64,
     /// From this time on the ground on it is severe, seconds…
@@ -45,8 +44,7 @@ impl Default for FallConfig {
             ground: 0.35,
             up: 0.5,
             from: 0.75,
-            within_s: 0.6,
-            speed_m_s: 0.8,
+            within_s: 0.9,
             ground_s: 3.0,
             severe_s: 15.0,
             critical_s: 60.0,
@@ -62,28 +60,36 @@ pub struct FallWatch {
     people: BTreeMap<u64, Height>,
 }
 
-/// Heights are remembered for this long, seconds.
-const MEMORY_S: f64 = 4.0;
+/// What is looked at of the time before somebody reached the ground, and after, seconds.
+const BEFORE_S: f64 = 2.0;
+const AFTER_S: f64 = 1.0;
 /// A person's standing height is known to this share of itself after this time, seconds.
 const STANDING_S: f32 = 5.0;
-/// Speeds are taken over this long, seconds: shorter ones are noise.
-const SPEED_S: f64 = 0.25;
 
 #[derive(Debug)]
 struct Height {
     /// Stream time and height of the hips, metres.
     lately: VecDeque<(i64, f32)>,
     standing_m: f32,
-    fall: Option<Fall>,
+    ground: Option<Ground>,
 }
 
-/// Somebody on the ground who got there fast.
+/// Somebody on the ground.
 #[derive(Clone, Copy, Debug)]
-struct Fall {
-    down_ns: i64,
-    descent_m: f32,
-    speed_m_s: f32,
-    told: Option<Severity>,
+struct Ground {
+    since_ns: i64,
+    way: Way,
+}
+
+/// How they got there.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Not looked at before they have stayed.
+    Open,
+    /// They fell; told with this severity.
+    Fell(Descent, Severity),
+    /// Otherwise.
+    Went,
 }
 
 impl FallWatch {
@@ -109,16 +115,15 @@ impl FallWatch {
             let height = self.people.entry(person.id).or_insert_with(|| Height {
                 lately: VecDeque::new(),
                 standing_m: shape.standing_m,
-                fall: None,
+                ground: None,
             });
-            height.look(&shape, frame.time_ns);
-            if let Some((kind, severity, fall)) = height.judge(frame.time_ns, &self.config) {
-                let ground_s = frame.time_ns.saturating_sub(fall.down_ns) as f64 / 1e9;
+            height.look(&shape, frame.time_ns, &self.config);
+            if let Some((kind, severity, since_ns, descent)) = height.judge(frame.time_ns, &self.config) {
                 let evidence = Evidence::Fall {
-                    descent_m: fall.descent_m,
-                    speed_m_s: fall.speed_m_s,
+                    descent_m: descent.way_m(),
+                    speed_m_s: descent.speed_m_s(),
                     height_m: shape.hips_m,
-                    ground_s,
+                    ground_s: frame.time_ns.saturating_sub(since_ns) as f64 / 1e9,
                 };
                 tell(of_person(kind, person).severe(severity).because(evidence));
             }
@@ -127,67 +132,69 @@ impl FallWatch {
 }
 
 impl Height {
-    fn look(&mut self, shape: &Shape, time_ns: i64) {
+    fn look(&mut self, shape: &Shape, time_ns: i64, config: &FallConfig) {
         if let Some(&(last_ns, _)) = self.lately.back() {
             let dt = time_ns.saturating_sub(last_ns) as f32 / 1e9;
             self.standing_m += (shape.standing_m - self.standing_m) * dt / (dt + STANDING_S);
         }
         self.lately.push_back((time_ns, shape.hips_m));
-        let old = |&(t, _): &(i64, f32)| time_ns.saturating_sub(t) as f64 / 1e9 > MEMORY_S;
+        let memory_s = BEFORE_S + config.ground_s.max(AFTER_S) + 1.0;
+        let old = |&(t, _): &(i64, f32)| time_ns.saturating_sub(t) as f64 / 1e9 > memory_s;
         while self.lately.front().is_some_and(old) {
             self.lately.pop_front();
         }
     }
 
-    /// What is to be told, if anything: a fall, a fall that became worse, or that somebody is up again.
-    fn judge(&mut self, now: i64, config: &FallConfig) -> Option<(EventKind, Severity, Fall)> {
+    /// What is to be told, if anything: a fall, a fall that became worse, or that somebody is up again; since when they are on the
+    /// ground, and how they got there.
+    fn judge(&mut self, now: i64, config: &FallConfig) -> Option<(EventKind, Severity, i64, Descent)> {
         let &(_, hips) = self.lately.back()?;
         let share = hips / self.standing_m.max(0.1);
-        let Some(fall) = &mut self.fall else {
+        let Some(ground) = self.ground else {
             if share < config.ground && self.standing_m >= config.smallest_m {
-                self.fall = self.descent(now, config);
+                self.ground = Some(Ground { since_ns: now, way: Way::Open });
             }
             return None;
         };
         if share > config.up {
-            let fall = *fall;
-            self.fall = None;
+            self.ground = None;
             // Heights from before must not make a second fall of it.
             self.lately.clear();
-            return fall.told.map(|_| (EventKind::FallRecovered, Severity::Info, fall));
+            return match ground.way {
+                Way::Fell(descent, _) => {
+                    Some((EventKind::FallRecovered, Severity::Info, ground.since_ns, descent))
+                }
+                Way::Open | Way::Went => None,
+            };
         }
-        let ground_s = now.saturating_sub(fall.down_ns) as f64 / 1e9;
+        let ground_s = now.saturating_sub(ground.since_ns) as f64 / 1e9;
+        if ground_s < config.ground_s {
+            return None;
+        }
         let severity = [(config.critical_s, Severity::Critical), (config.severe_s, Severity::High)]
             .into_iter()
             .find(|(from_s, _)| ground_s >= *from_s)
             .map_or(Severity::Medium, |(_, severity)| severity);
-        if ground_s < config.ground_s || fall.told >= Some(severity) {
-            return None;
-        }
-        fall.told = Some(severity);
-        Some((EventKind::FallDetected, severity, *fall))
+        let descent = match ground.way {
+            Way::Fell(descent, told) if told < severity => Some(descent),
+            Way::Open => self.fall(ground.since_ns, config),
+            Way::Fell(..) | Way::Went => return None,
+        };
+        let way = descent.map_or(Way::Went, |descent| Way::Fell(descent, severity));
+        self.ground = Some(Ground { way, ..ground });
+        Some((EventKind::FallDetected, severity, ground.since_ns, descent?))
     }
 
-    /// Whether the way to the ground was a fall.
-    fn descent(&self, now: i64, config: &FallConfig) -> Option<Fall> {
-        let from_m = config.from * self.standing_m;
-        let (start, &(up_ns, up_m)) =
-            self.lately.iter().enumerate().rev().find(|(_, (_, m))| *m >= from_m)?;
-        let took_s = now.saturating_sub(up_ns) as f64 / 1e9;
-        if took_s > config.within_s {
-            return None;
-        }
-        let way: Vec<&(i64, f32)> = self.lately.iter().skip(start.saturating_sub(3)).collect();
-        let mut fastest = 0.0f32;
-        for (i, (t, m)) in way.iter().enumerate() {
-            let later = way[i..].iter().find(|(u, _)| u.saturating_sub(*t) as f64 / 1e9 >= SPEED_S);
-            if let Some((u, n)) = later {
-                fastest = fastest.max((m - n) / (u.saturating_sub(*t) as f32 / 1e9));
-            }
-        }
-        let (_, hips) = self.lately.back()?;
-        let descent_m = way.iter().map(|(_, m)| *m).fold(up_m, f32::max) - hips;
-        let fell = fastest >= config.speed_m_s;
-        fell.then_some(Fall { down_ns: now, descent_m, speed_m_s: fastest, told: None })
+    /// The way to the ground, if it was a fall.
+    fn fall(&self, since_ns: i64, config: &FallConfig) -> Option<Descent> {
+        let heights: Vec<(f64, f64)> = self
+            .lately
+            .iter()
+            .map(|&(t, m)| (t.saturating_sub(since_ns) as f64 / 1e9, f64::from(m)))
+            .filter(|(t, _)| (-BEFORE_S..=AFTER_S).contains(t))
+            .collect();
+        let descent = Descent::fit(&heights)?;
+        let high = descent.from_m >= config.from * self.standing_m;
+        (high && descent.takes_s <= config.within_s).then_some(descent)
     }
 }

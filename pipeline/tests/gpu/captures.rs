@@ -17,8 +17,6 @@ use invispose_pipeline::{Complex32, Layout, capture};
 use super::context;
 
 const TOLERANCE: f32 = 1e-4;
-/// Most streams whose components are compared; see the limits in docs/kernels.md.
-const WIDEST: usize = 1024;
 /// Packets taken from a file and layout.
 const MOST: usize = 32;
 
@@ -158,9 +156,6 @@ fn series(context: &GpuContext, name: &str, amplitude: &[f32], steps: usize, str
     // f32 cannot hold what is left of an amplitude better than the amplitude itself.
     assert_close(&format!("{name}: series"), got.values, &want, largest(amplitude));
 
-    if streams > WIDEST {
-        return;
-    }
     let count = 3.min(steps).min(streams);
     (spec.detrend, spec.sections) = (Detrend::Keep, Vec::new());
     spec.components = Some(Components { count, iterations: 30 });

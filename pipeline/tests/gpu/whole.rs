@@ -2,6 +2,7 @@
 
 use crossbeam_channel::bounded;
 use invispose_models::predictor::{Compute, DeviceChoice, LoadError, Predictor, Weights};
+use invispose_pipeline::events::{EventKind, Monitor, MonitorConfig};
 use invispose_pipeline::pipeline::SiteSetup;
 use invispose_pipeline::sources::{self, SourceSpec, SpecKind};
 use invispose_pipeline::stages::inference::NetworkModel;
@@ -77,4 +78,8 @@ fn a_gpu_lost_under_the_pipeline_costs_no_frame() {
     assert_eq!(health.device().as_deref(), Some("cpu (flex)"));
     let faults = health.faults();
     assert!(faults.values().any(|f| f.contains("goes on on the CPU")), "{faults:?}");
+    let mut told = Vec::new();
+    Monitor::new(health, MonitorConfig::default()).look(1, &mut |event| told.push(event));
+    let told: Vec<_> = told.iter().map(|event| (event.kind, event.subject.as_deref())).collect();
+    assert_eq!(told, [(EventKind::SystemError, Some("device"))]);
 }

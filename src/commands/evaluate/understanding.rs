@@ -1,6 +1,7 @@
 //! The suites of tracking and of falls: simulated truth seen by a detector with stated errors.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use invispose_pipeline::evaluation::{falls, tracking};
@@ -37,9 +38,12 @@ pub fn tracking(config: &Config, json: bool) -> anyhow::Result<()> {
 }
 
 /// `--suite falls-sim`
-pub fn falls(config: &Config, json: bool) -> anyhow::Result<()> {
+pub fn falls(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let report = falls::run(falls::Options::default(), &config.tracking, &config.activity, &config.falls)
         .context("simulated days")?;
+    if let Some(folder) = plots {
+        crate::commands::plots::write(&report.plots(), folder)?;
+    }
     if !json {
         return output::write(|out| write!(out, "{report}"));
     }

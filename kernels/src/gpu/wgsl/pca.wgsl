@@ -1,5 +1,6 @@
 // First components over streams, one window a workgroup: block power iteration, then one Rayleigh-Ritz step. A thread
-// owns the streams that leave its number over 256; what others wrote is read behind `settled`.
+// owns the streams that leave its number over 256; what others wrote is read behind `settled`. Each iteration is a dispatch
+// of its own: lavapipe ends the loops of an invocation after 65,535 turns in all.
 
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read> start: array<f32>;
@@ -74,7 +75,14 @@ fn project(thread: u32, block: u32, axes: u32, out: u32) {
         let row = block + (i % STEPS) * STREAMS;
         let axis = axes + (i / STEPS) * STREAMS;
         var acc = 0.0;
-        for (var s = 0u; s < STREAMS; s += 1u) {
+        var s = 0u;
+        for (; s + 4u <= STREAMS; s += 4u) {
+            acc += centred[row + s] * basis[axis + s];
+            acc += centred[row + s + 1u] * basis[axis + s + 1u];
+            acc += centred[row + s + 2u] * basis[axis + s + 2u];
+            acc += centred[row + s + 3u] * basis[axis + s + 3u];
+        }
+        for (; s < STREAMS; s += 1u) {
             acc += centred[row + s] * basis[axis + s];
         }
         scores[out + i] = acc;
@@ -153,10 +161,9 @@ fn diagonalise() {
 }
 
 @compute @workgroup_size(THREADS)
-fn pca(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn pca_begin(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
     let block = group.x * (STEPS * STREAMS);
     let axes = group.x * (K * STREAMS);
-    let out = group.x * (K * STEPS);
     for (var s = thread; s < STREAMS; s += THREADS) {
         let pivot = values[block + s];
         var sum = 0.0;
@@ -173,12 +180,23 @@ fn pca(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thr
         }
     }
     orthonormalise(thread, axes);
-    for (var i = 0u; i < ITERATIONS; i += 1u) {
-        project(thread, block, axes, out);
-        back_project(thread, block, axes, out);
-        orthonormalise(thread, axes);
-    }
+}
 
+@compute @workgroup_size(THREADS)
+fn pca_iterate(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let block = group.x * (STEPS * STREAMS);
+    let axes = group.x * (K * STREAMS);
+    let out = group.x * (K * STEPS);
+    project(thread, block, axes, out);
+    back_project(thread, block, axes, out);
+    orthonormalise(thread, axes);
+}
+
+@compute @workgroup_size(THREADS)
+fn pca_end(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+    let block = group.x * (STEPS * STREAMS);
+    let axes = group.x * (K * STREAMS);
+    let out = group.x * (K * STEPS);
     project(thread, block, axes, out);
     for (var i = 0u; i < K; i += 1u) {
         for (var j = i; j < K; j += 1u) {
