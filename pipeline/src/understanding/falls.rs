@@ -44,7 +44,7 @@ impl Default for FallConfig {
             ground: 0.35,
             up: 0.5,
             from: 0.75,
-            within_s: 0.9,
+            within_s: 1.0,
             ground_s: 3.0,
             severe_s: 15.0,
             critical_s: 60.0,
@@ -63,6 +63,8 @@ pub struct FallWatch {
 /// What is looked at of the time before somebody reached the ground, and after, seconds.
 const BEFORE_S: f64 = 2.0;
 const AFTER_S: f64 = 1.0;
+/// Whether somebody is on the ground is told from the mean height over this long, seconds: single heights are noisy.
+const LEVEL_S: f64 = 0.5;
 /// A person's standing height is known to this share of itself after this time, seconds.
 const STANDING_S: f32 = 5.0;
 
@@ -145,11 +147,18 @@ impl Height {
         }
     }
 
+    /// Mean height over the last moments, metres.
+    fn level_m(&self, now: i64) -> Option<f32> {
+        let young = |&&(t, _): &&(i64, f32)| now.saturating_sub(t) as f64 / 1e9 <= LEVEL_S;
+        let (n, sum) =
+            self.lately.iter().rev().take_while(young).fold((0, 0.0), |(n, sum), (_, m)| (n + 1, sum + m));
+        (n > 0).then(|| sum / n as f32)
+    }
+
     /// What is to be told, if anything: a fall, a fall that became worse, or that somebody is up again; since when they are on the
     /// ground, and how they got there.
     fn judge(&mut self, now: i64, config: &FallConfig) -> Option<(EventKind, Severity, i64, Descent)> {
-        let &(_, hips) = self.lately.back()?;
-        let share = hips / self.standing_m.max(0.1);
+        let share = self.level_m(now)? / self.standing_m.max(0.1);
         let Some(ground) = self.ground else {
             if share < config.ground && self.standing_m >= config.smallest_m {
                 self.ground = Some(Ground { since_ns: now, way: Way::Open });
