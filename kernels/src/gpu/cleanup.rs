@@ -4,6 +4,7 @@ use super::{
     batch::{DeviceSamples, GpuBatch},
     context::{GpuContext, GpuError},
     kernel,
+    output::Output,
     profile::{Busy, Profile},
     stages::{Builder, FLAT, Stage},
     transfer::{Download, Upload, packed},
@@ -28,52 +29,6 @@ pub struct GpuOptions {
 impl Default for GpuOptions {
     fn default() -> Self {
         Self { readback: true, slots: 2, sample_bytes: 4, timed_runs: 0 }
-    }
-}
-
-/// A result on the device, laid out as in [`Clean`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// `[window][T]`.
-    Gain,
-    /// `[window][T][pairs][columns]`.
-    Amplitude,
-    /// `[window][T][pairs][columns]`, radians.
-    Phase,
-    /// Real part of the ratio, `[window][T][pairs][columns]`.
-    RatioRe,
-    /// Imaginary part.
-    RatioIm,
-    /// `[window][T][pairs][fft_len]`.
-    Delay,
-    /// `[window][pairs][frames][len]`.
-    Doppler,
-    /// `[window][2]`: the statistic, and 1 where it could be measured, else 0.
-    Motion,
-}
-
-impl Output {
-    const ALL: [Output; 8] = [
-        Output::Gain,
-        Output::Amplitude,
-        Output::Phase,
-        Output::RatioRe,
-        Output::RatioIm,
-        Output::Delay,
-        Output::Doppler,
-        Output::Motion,
-    ];
-
-    /// `f32`s of one window.
-    fn len(self, spec: &CleanupSpec, sizes: &Sizes) -> usize {
-        match self {
-            Output::Gain => spec.steps,
-            Output::Amplitude | Output::Phase => sizes.values,
-            Output::RatioRe | Output::RatioIm => sizes.ratio,
-            Output::Delay => sizes.delay,
-            Output::Doppler => sizes.doppler,
-            Output::Motion => 2 * usize::from(spec.motion),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ mod batch;
 mod cleanup;
 mod context;
 mod kernel;
+mod output;
 mod product;
 mod profile;
 mod series;
@@ -21,9 +22,10 @@ mod transform;
 
 pub use self::{
     batch::{DeviceSamples, GpuBatch, Pool, Pooled, Program, Readback, SampleFormat, Uploads},
-    cleanup::{GpuCleanup, GpuOptions, Output},
+    cleanup::{GpuCleanup, GpuOptions},
     context::{Adapter, AdapterChoice, GpuContext, GpuError, adapters},
     kernel::{Access, Constants},
+    output::Output,
     product::GpuProduct,
     profile::Busy,
     series::{Block, Components, Detrend, GpuSeries, Series, SeriesSpec},

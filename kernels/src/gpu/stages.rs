@@ -1,9 +1,9 @@
 //! The stages of a cleanup plan: their kernels, tables and bindings.
 
 use super::{
-    cleanup::Output,
     context::{GpuContext, GpuError},
     kernel::{self, Access, Constants, FORMATS, Kernel},
+    output::Output,
     transform::{self, Transform},
 };
 use crate::{

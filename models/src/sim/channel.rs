@@ -2,8 +2,8 @@
 
 use invispose_kernels::{Complex32, Layout};
 
-use super::body::{Blocker, Figure, Segment};
 use super::config::SceneConfig;
+use super::figure::{Blocker, Figure, Segment};
 use super::geom::Vec3;
 use super::phasor::{LANES, Lanes, Tones};
 use super::radio::{Node, Radio};

@@ -25,6 +25,7 @@ mod body;
 mod channel;
 mod config;
 mod faults;
+mod figure;
 mod gait;
 mod geom;
 mod motion;

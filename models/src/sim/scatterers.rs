@@ -1,7 +1,7 @@
 //! What bodies scatter: the paths over every ellipsoid, direct and by way of one surface.
 #![allow(unsafe_code)]
 
-use super::body::Segment;
+use super::figure::Segment;
 use super::geom::{Frame, Vec3};
 use super::phasor::{LANES, Lanes, Tones};
 use super::room::Room;

@@ -2,7 +2,7 @@
 
 use invispose_kernels::Complex32;
 
-use super::body::Blocker;
+use super::figure::Blocker;
 use super::geom::Vec3;
 
 /// C(x) and S(x), Fresnel's integrals ∫cos(πt²/2), ∫sin(πt²/2); error below 2e-3 (Abramowitz and Stegun 7.3.9, 7.3.10 with

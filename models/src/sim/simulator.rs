@@ -6,10 +6,11 @@ use invispose_kernels::Complex32;
 use rayon::prelude::*;
 
 use super::SimError;
-use super::body::{Body, Figure, figure};
+use super::body::Body;
 use super::channel::Channel;
 use super::config::SceneConfig;
 use super::faults::Receiver;
+use super::figure::{Figure, figure};
 use super::motion::{Activity, Floor, Script};
 use super::radio::Link;
 use super::seed::{Draw, mix};
