@@ -160,6 +160,9 @@ fn configuration_says_where_values_come_from() {
     assert_eq!(settings["data_dir"]["value"], "here");
     assert_eq!(settings["data_dir"]["origin"], "invispose.toml:1");
     assert_eq!(settings["listen"]["origin"], "default");
+    // As it is written, not as an f64 of the nearest f32.
+    assert_eq!(settings["falls.up"]["value"], 0.5);
+    assert!(!output(&["config"], dir.path()).contains("0000000"));
 }
 
 #[test]

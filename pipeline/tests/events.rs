@@ -12,7 +12,7 @@ use invispose_pipeline::events::{
     Delivery, Event, EventBus, EventKind, Evidence, Monitor, MonitorConfig, Nothing, RateRule, SiteWatch,
     WatchConfig,
 };
-use invispose_pipeline::health::SourceStats;
+use invispose_pipeline::health::{Part, SourceStats};
 use invispose_pipeline::pose::{Keypoint, Person, Presence};
 use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::{Health, PoseFrame, Provenance, SourceKind};
@@ -196,6 +196,16 @@ fn a_fault_is_told_when_it_comes_and_when_it_goes() {
     health.set_fault("inference", None);
     assert_eq!(look(3), [(EventKind::SystemRecovered, "inference".into())]);
 
+    health.set_fault(Part::Site("ring", "attic".into()), Some("no space left".into()));
+    let mut sites = Vec::new();
+    monitor.look(4 * SECOND, &mut |e| sites.push((e.kind, e.site)));
+    assert_eq!(sites, [(EventKind::SystemError, Some("attic".into()))]);
+
+    let mut look = |t: i64| {
+        let mut told = Vec::new();
+        monitor.look(t * SECOND, &mut |e| told.push((e.kind, e.subject.unwrap().to_string())));
+        told
+    };
     let source = Arc::new(SourceStats::new("udp://x", SourceKind::Live));
     health.add_source(source.clone());
     assert!(look(10).is_empty());

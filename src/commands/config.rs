@@ -11,7 +11,8 @@ use crate::output;
 
 /// Prints every setting with its origin.
 pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
-    let table = toml::Table::try_from(&loaded.config).context("configuration")?;
+    let mut table = toml::Table::try_from(&loaded.config).context("configuration")?;
+    table.iter_mut().for_each(|(_, value)| shorten(value));
     let origin = |key: &str| loaded.origins.get(key).map_or("default", String::as_str);
     if args.json {
         let settings: serde_json::Map<_, _> = leaves(&table)
@@ -40,4 +41,16 @@ pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
         }
     }
     output::write(|out| out.write_all(text.as_bytes()))
+}
+
+/// TOML knows only f64, in which an f32 of 0.3 reads 0.30000001192092896: takes the shortest number that is the same f32.
+fn shorten(value: &mut toml::Value) {
+    match value {
+        toml::Value::Float(x) if f64::from(*x as f32) == *x => {
+            *x = (*x as f32).to_string().parse().unwrap_or(*x);
+        }
+        toml::Value::Array(list) => list.iter_mut().for_each(shorten),
+        toml::Value::Table(table) => table.iter_mut().for_each(|(_, value)| shorten(value)),
+        _ => {}
+    }
 }

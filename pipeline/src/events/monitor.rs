@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventKind, Evidence, Severity};
-use crate::health::Health;
+use crate::health::{Health, Part};
 
 /// The rules of [`Monitor`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 pub struct Monitor {
     health: Health,
     config: MonitorConfig,
-    faults: BTreeMap<String, String>,
+    faults: BTreeMap<Part, String>,
     sources: HashMap<String, Account>,
 }
 
@@ -60,17 +60,17 @@ impl Monitor {
 
     /// What has changed by `now_ns` on the wall clock.
     pub fn look(&mut self, now_ns: i64, tell: &mut dyn FnMut(Event)) {
-        let standing: BTreeMap<String, String> =
-            self.health.faults().into_iter().map(|(name, text)| (name.to_string(), text)).collect();
-        for (component, message) in &standing {
-            if !self.faults.contains_key(component) {
-                let evidence = Evidence::Fault { message: message.clone() };
-                let event = Event::new(EventKind::SystemError, now_ns).about(component.as_str());
-                tell(event.severe(Severity::High).because(evidence));
-            }
+        let standing = self.health.faults();
+        let of = |kind, part: &Part| Event {
+            site: part.site().map(Into::into),
+            ..Event::new(kind, now_ns).about(part.to_string())
+        };
+        for (part, message) in standing.iter().filter(|(part, _)| !self.faults.contains_key(part)) {
+            let evidence = Evidence::Fault { message: message.clone() };
+            tell(of(EventKind::SystemError, part).severe(Severity::High).because(evidence));
         }
-        for component in self.faults.keys().filter(|c| !standing.contains_key(*c)) {
-            tell(Event::new(EventKind::SystemRecovered, now_ns).about(component.as_str()));
+        for part in self.faults.keys().filter(|part| !standing.contains_key(part)) {
+            tell(of(EventKind::SystemRecovered, part));
         }
         self.faults = standing;
         self.losses(now_ns, tell);
