@@ -5,27 +5,27 @@ SHELL := /bin/bash
 
 FEATURES := $(shell scripts/gpu-feature)
 
-.PHONY: run test build setup graphiql fmt lint fuzz bench clean
+.PHONY: run test build setup bundles fmt lint fuzz bench clean
 
 ## Build for this machine and show simulated people on http://127.0.0.1:8080
 run: build
 	cargo run --release $(FEATURES) -- demo
 
-build: setup graphiql
+build: setup bundles
 	cargo build --release $(FEATURES)
 
 ## Everything that CI checks
 test:
 	scripts/setup --test
-	$(MAKE) graphiql
+	$(MAKE) bundles
 	scripts/test
 
 setup:
 	scripts/setup
 
-## The GraphiQL page's assets, built from npm packages; without npm the page says how to add them
-graphiql:
-	scripts/graphiql
+## The dashboard, GraphiQL, Swagger UI and ReDoc from npm packages; without npm their pages say how to add them
+bundles:
+	scripts/bundles
 
 fmt:
 	cargo fmt --all

@@ -1,36 +1,52 @@
-//! Embeds the GraphiQL bundle in `graphiql/dist`, where somebody built it (`make graphiql`).
+//! Embeds the browser's pages where somebody built them (`make bundles`): all files of `dashboard/dist` and `graphiql/dist`.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+const BUNDLES: [(&str, &str); 2] = [("DASHBOARD", "dashboard/dist"), ("GRAPHIQL", "graphiql/dist")];
+
 fn main() -> io::Result<()> {
-    let dist = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("graphiql/dist");
-    // Cargo calls a package dirty for as long as a watched path is missing.
-    let _ = fs::create_dir_all(&dist);
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=graphiql/dist");
-    let mut files: Vec<PathBuf> = match fs::read_dir(&dist) {
-        Ok(entries) => entries.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>()?,
-        Err(_) => Vec::new(),
-    };
-    files.sort();
-    let mut out = String::from("static ASSETS: &[Asset] = &[\n");
-    for path in files {
-        let Some(name) = path.file_name().and_then(|n| n.to_str()).filter(|n| !n.starts_with('.')) else {
+    let mut out = String::new();
+    for (constant, folder) in BUNDLES {
+        let dist = package.join(folder);
+        // Cargo calls a package dirty for as long as a watched path is missing.
+        let _ = fs::create_dir_all(&dist);
+        println!("cargo::rerun-if-changed={}", dist.display());
+        writeln!(out, "const {constant}: &[Asset] = &[").map_err(io::Error::other)?;
+        for (name, path) in files(&dist, "")? {
+            let mut hash = DefaultHasher::new();
+            fs::read(&path)?.hash(&mut hash);
+            let hash = hash.finish();
+            writeln!(
+                out,
+                "    Asset {{ name: {name:?}, etag: \"\\\"{hash:016x}\\\"\", bytes: include_bytes!({path:?}) }},"
+            )
+            .map_err(io::Error::other)?;
+        }
+        out.push_str("];\n");
+    }
+    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("bundles.rs"), out)
+}
+
+/// All files under a folder by their names relative to it, hidden ones aside; none where there is no folder.
+fn files(folder: &Path, prefix: &str) -> io::Result<Vec<(String, PathBuf)>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().filter(|n| !n.starts_with('.')).map(str::to_owned) else {
             continue;
         };
-        let mut hash = DefaultHasher::new();
-        fs::read(&path)?.hash(&mut hash);
-        let hash = hash.finish();
-        writeln!(
-            out,
-            "    Asset {{ name: {name:?}, etag: \"\\\"{hash:016x}\\\"\", bytes: include_bytes!({path:?}) }},"
-        )
-        .map_err(io::Error::other)?;
+        if entry.file_type()?.is_dir() {
+            found.extend(files(&entry.path(), &format!("{prefix}{name}/"))?);
+        } else {
+            found.push((format!("{prefix}{name}"), entry.path()));
+        }
     }
-    out.push_str("];\n");
-    let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("graphiql.rs");
-    fs::write(target, out)
+    found.sort();
+    Ok(found)
 }

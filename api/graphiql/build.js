@@ -1,5 +1,5 @@
 // Bundles GraphiQL and the editor's workers into dist/, which the server embeds, beside Swagger UI and ReDoc as they are published.
-import { copyFile, rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 await rm('dist', { recursive: true, force: true });
@@ -11,7 +11,7 @@ const common = {
   legalComments: 'linked',
   define: { 'process.env.NODE_ENV': '"production"' },
   loader: { '.ttf': 'file', '.woff': 'file', '.woff2': 'file' },
-  outdir: 'dist',
+  outdir: 'dist/assets',
   entryNames: '[name]',
   assetNames: '[name]',
   logLevel: 'warning',
@@ -29,11 +29,13 @@ await Promise.all([
     format: 'iife',
   }),
 ]);
-
 for (const file of [
-  'swagger-ui-dist/swagger-ui-bundle.js',
-  'swagger-ui-dist/swagger-ui.css',
-  'redoc/bundles/redoc.standalone.js',
+  'src/docs.js',
+  'src/redoc.js',
+  'node_modules/swagger-ui-dist/swagger-ui-bundle.js',
+  'node_modules/swagger-ui-dist/swagger-ui.css',
+  'node_modules/redoc/bundles/redoc.standalone.js',
 ]) {
-  await copyFile(`node_modules/${file}`, `dist/${file.split('/').pop()}`);
+  await cp(file, `dist/assets/${file.split('/').pop()}`);
 }
+for (const page of ['index.html', 'docs.html', 'redoc.html']) await cp(page, `dist/${page}`);

@@ -9,11 +9,11 @@
 //! brought into the words of the outside (zones by name, keypoints projected). Each protocol only translates.
 
 mod analytics;
+mod bundle;
 pub mod contract;
 mod documents;
 mod export;
 mod feed;
-mod graphiql;
 pub mod graphql;
 mod guard;
 mod history;

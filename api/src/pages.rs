@@ -1,33 +1,20 @@
-//! The start page: where things are, and the newest frame as it comes.
+//! What a browser opens, and the answers where there is nothing.
 
 use axum::Router;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::http::{StatusCode, Uri};
 
 use crate::ApiState;
+use crate::bundle::{DASHBOARD_PAGE, GRAPHIQL_PAGE, REDOC_PAGE, SWAGGER_PAGE};
 use crate::problem::Problem;
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 pub(crate) fn routes() -> Router<ApiState> {
-    let file = |kind: &'static str, text: &'static str| {
-        get(
-            move || async move { ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text) },
-        )
-    };
     Router::new()
-        .route("/", get(start))
-        .route("/assets/start.js", file("text/javascript; charset=utf-8", include_str!("../assets/start.js")))
-        .route("/assets/docs.js", file("text/javascript; charset=utf-8", include_str!("../assets/docs.js")))
-        .route("/assets/redoc.js", file("text/javascript; charset=utf-8", include_str!("../assets/redoc.js")))
-        .route("/assets/start.css", file("text/css; charset=utf-8", include_str!("../assets/start.css")))
-}
-
-async fn start() -> Response {
-    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")];
-    (headers, Html(include_str!("../assets/start.html"))).into_response()
+        .merge(DASHBOARD_PAGE.at("/"))
+        .merge(GRAPHIQL_PAGE.at("/graphiql"))
+        .merge(SWAGGER_PAGE.at("/docs"))
+        .merge(REDOC_PAGE.at("/redoc"))
+        .merge(DASHBOARD_PAGE.files_at("/assets/{name}"))
+        .merge(GRAPHIQL_PAGE.files_at("/graphiql/assets/{name}"))
 }
 
 pub(crate) async fn missing(uri: Uri) -> Problem {

@@ -19,7 +19,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::guard::{Guard, guard};
-use crate::{ApiState, graphiql, graphql, metrics, pages, problem, rest, stream};
+use crate::{ApiState, graphql, metrics, pages, problem, rest, stream};
 
 /// Time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +36,6 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
     Router::new()
         .merge(rest::routes(&state))
         .merge(pages::routes())
-        .merge(graphiql::routes())
         .route("/metrics", axum::routing::get(metrics::metrics))
         .merge(stream::routes(&state, closing.clone()))
         .merge(graphql::routes(&state, closing))

@@ -209,7 +209,7 @@ async fn http_is_to_the_letter() {
     assert_eq!(get.json(), json!({ "data": { "site": { "id": "lab" } } }));
     assert_eq!(server.get("/graphql").await.status, 400);
     let page = server.get_with("/graphql", &[("accept", "text/html")]).await;
-    assert_eq!((page.status.as_u16(), page.header("location")), (303, "/graphiql"));
+    assert_eq!((page.status.as_u16(), page.header("location")), (303, "graphiql"));
     let over_http = server.graphql("subscription { poseFrames { id } }", json!({})).await;
     assert!(over_http["errors"].is_array() && over_http.get("data").is_none(), "{over_http}");
 }
@@ -457,7 +457,7 @@ async fn sockets_are_counted() {
 async fn the_npm_client_subscribes() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/graphiql");
     if !std::path::Path::new(folder).join("node_modules/graphql-ws").exists() {
-        println!("skipped: no npm packages in api/graphiql (make graphiql)");
+        println!("skipped: no npm packages in api/graphiql (make bundles)");
         return;
     }
     let mut server = Server::start().await;

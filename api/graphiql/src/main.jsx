@@ -6,17 +6,18 @@ import { createRoot } from 'react-dom/client';
 
 import '@graphiql/plugin-explorer/style.css';
 import 'graphiql/style.css';
+import './page.css';
 
 const WORKERS = { json: 'json.worker.js', graphql: 'graphql.worker.js' };
 globalThis.MonacoEnvironment = {
-  getWorker: (_id, label) => new Worker(`/graphiql/assets/${WORKERS[label] ?? 'editor.worker.js'}`),
+  getWorker: (_id, label) => new Worker(`graphiql/assets/${WORKERS[label] ?? 'editor.worker.js'}`),
 };
 
-const socket = new URL('/graphql/ws', location.href);
+const socket = new URL('graphql/ws', location.href);
 socket.protocol = socket.protocol.replace('http', 'ws');
 
 const fetcher = createGraphiQLFetcher({
-  url: '/graphql',
+  url: new URL('graphql', location.href).href,
   wsClient: createClient({ url: socket.href }),
 });
 
@@ -41,10 +42,13 @@ subscription Live {
 }
 `;
 
+// A link may bring a query; it is shown, never run by itself.
+const linked = new URLSearchParams(location.search).get('query');
+
 createRoot(document.getElementById('graphiql')).render(
   <GraphiQL
     fetcher={fetcher}
-    initialQuery={query}
+    initialQuery={linked ?? query}
     defaultQuery={query}
     plugins={[HISTORY_PLUGIN, explorerPlugin()]}
   />,

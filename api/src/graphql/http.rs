@@ -94,7 +94,7 @@ pub(super) async fn get(
     let wants_page = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("text/html"));
     let Some(query) = parameters.remove("query") else {
         if headers.get(header::ACCEPT).is_some_and(wants_page) {
-            return Redirect::to("/graphiql").into_response();
+            return Redirect::to("graphiql").into_response();
         }
         return unreadable(media(&headers).unwrap_or(Media::Json), "query: is required");
     };

@@ -1,2 +1,0 @@
-// ReDoc over this server's own description.
-Redoc.init('/openapi.json', { hideDownloadButton: false }, document.getElementById('docs'));

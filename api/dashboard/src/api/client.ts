@@ -1,0 +1,90 @@
+// The way to the server: one WebSocket for what flows, HTTP for what is asked once. Addresses are relative to the page.
+import { signal } from '@preact/signals';
+import { createClient } from 'graphql-ws';
+import type { Operation } from './generated';
+
+export type Connection =
+  | { state: 'connecting' | 'connected' }
+  /** `until`: when the next attempt is made, in `performance.now()`. */
+  | { state: 'waiting'; until: number };
+
+export const connection = signal<Connection>({ state: 'connecting' });
+
+const LONGEST_WAIT_MS = 15_000;
+
+const http = new URL('graphql', document.baseURI).href;
+const socket = new URL('graphql/ws', document.baseURI);
+socket.protocol = socket.protocol.replace('http', 'ws');
+
+/** Waits twice as long after each failure, and a random share less, so that a wall of screens does not return in one instant. */
+async function wait(retries: number): Promise<void> {
+  const longest = Math.min(500 * 2 ** retries, LONGEST_WAIT_MS);
+  const ms = longest * (0.5 + Math.random() / 2);
+  connection.value = { state: 'waiting', until: performance.now() + ms };
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    addEventListener('online', () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}
+
+const client = createClient({
+  url: socket.href,
+  retryAttempts: Infinity,
+  shouldRetry: () => true,
+  retryWait: wait,
+  // A connection that died in silence is noticed by its missing answer.
+  keepAlive: 5_000,
+  on: {
+    connecting: () => { connection.value = { state: 'connecting' }; },
+    connected: () => { connection.value = { state: 'connected' }; },
+    ping: (received) => {
+      if (!received) silence = setTimeout(() => client.terminate(), 5_000);
+    },
+    pong: (received) => {
+      if (received) clearTimeout(silence);
+    },
+    closed: () => clearTimeout(silence),
+  },
+});
+let silence: ReturnType<typeof setTimeout> | undefined;
+
+function words(errors: unknown): string {
+  if (Array.isArray(errors)) return errors.map(words).join('; ');
+  if (errors && typeof errors === 'object') {
+    const { message, reason } = errors as { message?: string; reason?: string };
+    return message || reason || 'the connection ended';
+  }
+  return String(errors);
+}
+
+/** Asks once. Fails with the server's words. */
+export async function ask<Data, Variables>(operation: Operation<Data, Variables>, variables: Variables): Promise<Data> {
+  const answer = await fetch(http, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
+    body: JSON.stringify({ query: operation, variables }),
+  });
+  const body = (await answer.json()) as { data?: Data; errors?: unknown };
+  if (body.errors || !body.data) throw new Error(words(body.errors ?? `HTTP ${answer.status}`));
+  return body.data;
+}
+
+/** Follows a subscription through lost connections until the returned function is called. */
+export function follow<Data, Variables extends Record<string, unknown>>(
+  operation: Operation<Data, Variables>,
+  variables: Variables,
+  next: (data: Data) => void,
+  failed: (reason: string) => void,
+): () => void {
+  return client.subscribe<Data>(
+    { query: operation, variables },
+    {
+      next: (answer) => {
+        if (answer.data) next(answer.data);
+        else if (answer.errors) failed(words(answer.errors));
+      },
+      error: (error) => failed(words(error)),
+      complete: () => {},
+    },
+  );
+}

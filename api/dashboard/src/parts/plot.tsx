@@ -1,0 +1,93 @@
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { colour, dark } from '../state/theme';
+
+export interface Line {
+  label: string;
+  /** A colour of the style sheet. */
+  colour: string;
+  fill?: boolean;
+  steps?: boolean;
+}
+
+interface Props {
+  label: string;
+  lines: Line[];
+  /** Times in seconds, then one array a line; null where nothing was measured. */
+  data: uPlot.AlignedData;
+  height: number;
+  /** What to write at a moment of the time axis. */
+  time: (seconds: number) => string;
+  span?: [number, number];
+  least?: number;
+  onSeek?: (seconds: number) => void;
+}
+
+/** Lines over time. */
+export function Plot({ label, lines, data, height, time, span, least = 1, onSeek }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const latest = useRef({ data, span, time, onSeek });
+  latest.current = { data, span, time, onSeek };
+
+  const shape = `${JSON.stringify(lines)} ${height} ${dark.value}`;
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const axis: uPlot.Axis = {
+      stroke: colour('muted'),
+      grid: { stroke: colour('line'), width: 1 },
+      ticks: { show: false },
+      font: '11px system-ui, sans-serif',
+    };
+    const steps = uPlot.paths.stepped?.({ align: 1 });
+    const made = new uPlot(
+      {
+        width: element.clientWidth || 300,
+        height,
+        padding: [8, 6, 0, 0],
+        cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+        legend: { show: lines.length > 1, live: false },
+        scales: {
+          x: { time: false, range: (_, from, to) => latest.current.span ?? [from, to] },
+          y: { range: (_, _from, to) => [0, Math.max(least, (Number.isFinite(to) ? to : 0) * 1.1)] },
+        },
+        axes: [
+          { ...axis, size: 24, space: 70, values: (_, at) => at.map((t) => latest.current.time(t)) },
+          { ...axis, size: 40, space: 26 },
+        ],
+        series: [
+          {},
+          ...lines.map((line) => ({
+            label: line.label,
+            stroke: colour(line.colour),
+            width: 1.5,
+            points: { show: false },
+            spanGaps: false,
+            ...(line.fill ? { fill: `color-mix(in srgb, ${colour(line.colour)} 18%, transparent)` } : {}),
+            ...(line.steps && steps ? { paths: steps } : {}),
+          })),
+        ],
+      },
+      latest.current.data,
+      element,
+    );
+    plot.current = made;
+    const sizes = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
+    sizes.observe(element);
+    const seek = () => {
+      const at = made.cursor.left;
+      if (at !== undefined && at >= 0) latest.current.onSeek?.(made.posToVal(at, 'x'));
+    };
+    made.over.addEventListener('click', seek);
+    return () => {
+      sizes.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => plot.current?.setData(data), [data, span?.[0], span?.[1]]);
+  return <div class="plot" ref={host} role="img" aria-label={label} />;
+}

@@ -1,0 +1,53 @@
+// The system's account, asked for again and again, and what two answers in a row say about rates.
+import { computed, effect, signal } from '@preact/signals';
+import { ask, connection } from '../api/client';
+import { System, type SystemQuery } from '../api/generated';
+
+export type Account = SystemQuery['system'];
+
+const EVERY_MS = 1_000;
+/** Answers kept for the plots. */
+const KEPT = 300;
+
+export interface Sample {
+  /** Seconds, `performance.now()`. */
+  t: number;
+  account: Account;
+}
+
+/** Oldest first. */
+export const samples = signal<Sample[]>([]);
+export const system = computed(() => samples.value.at(-1)?.account ?? null);
+
+async function poll(): Promise<void> {
+  try {
+    const { system: account } = await ask(System, {});
+    const last = samples.peek().at(-1);
+    // A server that was started anew counts from zero.
+    const kept = last && account.uptimeSeconds < last.account.uptimeSeconds ? [] : samples.peek().slice(-KEPT + 1);
+    samples.value = [...kept, { t: performance.now() / 1000, account }];
+  } catch {
+    // The connection's state says so already.
+  }
+}
+
+effect(() => {
+  if (connection.value.state !== 'connected') return;
+  void poll();
+  const timer = setInterval(() => { if (!document.hidden) void poll(); }, EVERY_MS);
+  return () => clearInterval(timer);
+});
+
+/** Change per second of a growing count between two samples. */
+function rate(before: Sample, after: Sample, count: (account: Account) => number | undefined): number | null {
+  const [from, to] = [count(before.account), count(after.account)];
+  const seconds = after.t - before.t;
+  return from === undefined || to === undefined || seconds <= 0 ? null : (to - from) / seconds;
+}
+
+/** Over the last five seconds or so; null before there are two answers. */
+export function rateNow(count: (account: Account) => number | undefined): number | null {
+  const after = samples.value.at(-1);
+  const before = after && samples.value.find((s) => s.t >= after.t - 5.5);
+  return after && before && before !== after ? rate(before, after, count) : null;
+}

@@ -1,0 +1,254 @@
+// All words of the dashboard.
+import type { Activity, Source } from './api/generated';
+import type { View } from './state/route';
+import type { Theme } from './state/theme';
+
+export const number = (value: number, digits = 0) =>
+  value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** Three digits that matter and a unit prefix. */
+export const short = (value: number) => value.toLocaleString('en', { notation: 'compact', maximumSignificantDigits: 3 });
+
+export function duration(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 119.5) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** The time of day in UTC, as the API gives it. */
+export const clock = (time: string) => time.slice(11, 23);
+
+const plural = (count: number, one: string, many: string) => `${number(count)} ${count === 1 ? one : many}`;
+
+export const texts = {
+  product: 'Invispose',
+  skip: 'Skip to the view',
+  site: 'Site',
+  views: { live: 'Live', history: 'History', sites: 'Sites', system: 'System', explore: 'Explore' } satisfies Record<View, string>,
+  viewsLabel: 'Views',
+  themes: { auto: 'Colours: as the system', dark: 'Colours: dark', light: 'Colours: light' } satisfies Record<Theme, string>,
+  missing: '–',
+
+  connection: {
+    connecting: 'connecting',
+    connected: 'connected',
+    waiting: (seconds: number) => `not connected, next try in ${Math.ceil(seconds)} s`,
+  },
+  health: {
+    good: 'healthy',
+    bad: (issues: number) => plural(issues, 'issue', 'issues'),
+    unknown: 'health not known',
+  },
+
+  sources: { LIVE: 'live', REPLAY: 'replay', SIMULATED: 'simulated' } satisfies Record<Source, string>,
+  sourcesLong: {
+    LIVE: 'Received from the air as it happens',
+    REPLAY: 'Read from a capture or a recording',
+    SIMULATED: 'Made by the simulator: these people do not exist',
+  } satisfies Record<Source, string>,
+  noSource: 'no data',
+  noSourceLong: 'No frame of this site has arrived',
+  noModel: 'no pose model',
+  noModelLong: 'No evaluation has earned poses here: presence and motion only',
+  modelLong: 'The network that estimated the poses',
+  calibrated: 'calibrated',
+  calibratedLong: 'An evaluation on this very site showed that the model beats a mean pose',
+  uncalibrated: 'not calibrated',
+  uncalibratedLong: 'No evaluation on this very site',
+  experimental: 'experimental',
+  experimentalLong: 'Poses that no evaluation has earned, because the operator asked for them',
+  provenance: 'On what this rests',
+
+  old: {
+    age: (seconds: number) => `${duration(seconds)} old`,
+    ageUnknown: (time: string) => `from an earlier run, ${time} UTC`,
+    explanation: 'not the present',
+  },
+
+  scene: {
+    label: 'Room in three dimensions. Arrow keys turn, plus and minus zoom, 0 goes back.',
+    noWebgl: 'This browser cannot draw in three dimensions; the plan shows the same.',
+    waiting: 'No frame has arrived yet',
+    person: (id: string) => `Person ${id}`,
+    back: 'Whole room',
+    followed: (id: string) => `Following person ${id}`,
+    hint: 'drag to turn · wheel to zoom',
+    options: { trails: 'Trails', links: 'Links', zones: 'Zones' },
+    optionsLabel: 'What the room shows',
+  },
+
+  verdict: {
+    nobody: 'Nobody',
+    nobodyLong: 'The signal is as quiet as the empty room’s.',
+    somebody: 'Somebody',
+    somebodyLong: 'The signal says that somebody is here. Who and where is not known.',
+    somebodyExperimental: 'The signal says that somebody is here; the model shows nobody with enough confidence.',
+    unknown: 'Not known yet',
+    unknownLong: 'The quiet room’s signal is not learned yet, or no packets arrive.',
+    waiting: 'No data',
+    waitingLong: 'No frame of this site has arrived.',
+    persons: (count: number) => plural(count, 'person', 'people'),
+    motion: 'Motion',
+    motionLong: 'Motion over the quiet room’s baseline. 1 is as much as the quiet room ever shows.',
+    coverage: 'Links heard',
+    coverageLong: 'Share of the links whose packets arrived',
+  },
+
+  person: {
+    activities: {
+      STANDING: 'standing', WALKING: 'walking', SITTING: 'sitting', LYING: 'lying', WAVING: 'waving', FALLING: 'falling',
+    } satisfies Record<Activity, string>,
+    noActivity: 'activity not known',
+    noZone: 'in no zone',
+    confidence: 'confidence',
+    speed: (ms: number) => `${ms.toFixed(1)} m/s`,
+    position: (x: number, y: number) => `${x.toFixed(1)}, ${y.toFixed(1)} m`,
+    follow: (id: string) => `Follow person ${id}`,
+    people: 'People',
+  },
+
+  plan: {
+    title: 'Floor plan',
+    label: 'Floor plan',
+    transmitter: (id: string) => `Transmitter of ${id}`,
+    receiver: (id: string) => `Receiver of ${id}`,
+  },
+  skeletons: { title: 'Seen from the front', label: 'Skeletons seen from the front of the room' },
+
+  /** For screen readers, said when it changes. */
+  announcement: {
+    frame: (verdict: string, people: string[]) => [verdict, ...people].join('. '),
+    person: (id: string, activity: string, zone: string) => `Person ${id}: ${activity}, ${zone}`,
+    old: 'What is shown is not the present',
+  },
+
+  history: {
+    title: 'The recent past',
+    explanation: 'The newest frames that the server keeps.',
+    load: 'Load anew',
+    loading: 'Loading …',
+    play: 'Play',
+    pause: 'Pause',
+    speed: 'Speed',
+    position: 'Position in time',
+    empty: 'The server keeps no frames of this site.',
+    frames: (count: number, seconds: number) => `${plural(count, 'frame', 'frames')} over ${duration(seconds)}`,
+    motion: 'motion',
+    people: 'people',
+    occupancy: 'Share of these frames',
+    nobody: 'nobody',
+    somebody: 'somebody, place not known',
+    unknown: 'not known',
+    persons: (count: number) => plural(count, 'person', 'people'),
+    activities: 'What people did',
+    heat: 'Where people were',
+    heatLong: 'Time per half metre square over these frames; no colour: nobody was seen there.',
+    noPersons: 'No person was placed in these frames.',
+    notKnown: 'not known',
+  },
+
+  sites: {
+    room: 'Room',
+    size: (x: number, y: number, z: number) => `${x.toFixed(1)} × ${y.toFixed(1)} m, ${z.toFixed(1)} m high`,
+    zones: 'Zones',
+    links: 'Links',
+    noZones: 'No zones are configured.',
+    noLinks: 'No link’s place is known: links count for presence and motion only.',
+    zone: 'Zone',
+    area: 'Area',
+    link: 'Link',
+    transmitter: 'Transmitter (x, y, z)',
+    receiver: 'Receiver (x, y, z)',
+    length: 'Length',
+    metres: (value: number) => `${value.toFixed(2)} m`,
+    squareMetres: (value: number) => `${value.toFixed(1)} m²`,
+    point: (x: number, y: number, z: number) => `${x.toFixed(2)}, ${y.toFixed(2)}, ${z.toFixed(2)}`,
+    configured: 'Sites, zones and links are set in invispose.toml.',
+    show: 'Show live',
+  },
+
+  system: {
+    waiting: 'Waiting for the first answer …',
+    status: 'Status',
+    uptime: 'Up for',
+    frames: 'Frames',
+    framesUnit: '/s',
+    latency: 'Processing',
+    latencyUnit: 'ms',
+    memory: 'Memory',
+    memoryUnit: 'MB',
+    persons: 'People, any confidence',
+    routers: 'Active sources',
+    device: 'Network runs on',
+    gpu: 'GPU',
+    issues: 'Issues',
+    noIssues: 'No issues.',
+    components: 'Parts',
+    sources: 'Sources',
+    noSources: 'No source is configured.',
+    source: 'Source',
+    kind: 'Kind',
+    running: 'running',
+    ended: 'ended',
+    received: 'Received',
+    accepted: 'Accepted',
+    dropped: 'Dropped',
+    siblings: 'Others',
+    siblingsLong: 'Packets of the same protocol that hold no CSI',
+    rejected: 'Rejected',
+    lastPacket: 'Last packet',
+    perSecond: (value: number) => `${short(value)}/s`,
+    stages: 'Stages',
+    stage: 'Stage',
+    taken: 'Takes',
+    given: 'Gives',
+    busy: 'Busy',
+    busyLong: 'Share of the last seconds spent working',
+    queued: 'Queued',
+    total: 'Total',
+    stageLine: 'Way of a frame',
+    plotFrames: 'Frames per second',
+    plotLatency: 'Processing of a frame, ms',
+    plotBusy: 'Busy share of each stage, %',
+    here: 'Frames as this browser got them, last minute',
+    received60: 'Received',
+    processing: 'Last packet to finished frame',
+    toBrowser: 'End of window to sent to this browser',
+    toBrowserUnknown: 'only known for live sources',
+    quantiles: 'median · 99 % · most',
+    milliseconds: (values: number[]) => `${values.map((v) => v.toFixed(0)).join(' · ')} ms`,
+    metrics: 'All figures as Prometheus text',
+    histogram: 'Frames by processing time, ms',
+  },
+
+  explore: {
+    title: 'Ask the API',
+    intro: 'Everything here is also one GraphQL query. Take one of these into the editor, change it, run it.',
+    open: 'Open in GraphiQL',
+    blank: 'Open GraphiQL',
+    copy: 'Copy',
+    copied: 'Copied',
+    run: 'Run here',
+    close: 'Close the answer',
+    answer: 'Answer',
+    rest: 'REST',
+    restIntro: 'The same for programs that speak plain HTTP.',
+  },
+
+  help: {
+    title: 'Keys',
+    open: 'Keys and help',
+    close: 'Close',
+    keys: [
+      ['1 – 5', 'choose a view'],
+      ['s', 'next site'],
+      ['f', 'follow the next person, then the whole room'],
+      ['0', 'back to the whole room'],
+      ['← → ↑ ↓', 'turn the room (room focused)'],
+      ['+ −', 'zoom (room focused)'],
+      ['t', 'colours: as the system, dark, light'],
+      ['?', 'this list'],
+    ] as [string, string][],
+  },
+};

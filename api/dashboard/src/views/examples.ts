@@ -1,0 +1,83 @@
+// Queries for analysts, each complete as it stands.
+
+/** The examples, asking about one site. */
+export function examples(site: string): { title: string; purpose: string; query: string }[] {
+  const id = JSON.stringify(site);
+  return [
+    {
+      title: 'Who is there now',
+      purpose: 'The newest frame, on what it rests, and everybody in it.',
+      query: `query Now {
+  currentFrame(siteId: ${id}) {
+    id
+    time
+    stale
+    provenance { source model calibrated experimental }
+    presence { present motionLevel }
+    persons { id confidence activity zone { name } positionM { x y } }
+  }
+}`,
+    },
+    {
+      title: 'Live people',
+      purpose: 'The same as a stream, at most five frames per second.',
+      query: `subscription People {
+  poseFrames(siteId: ${id}, maxFps: 5) {
+    id
+    time
+    provenance { source }
+    persons { id activity zone { name } positionM { x y } velocityMS { x y } }
+  }
+}`,
+    },
+    {
+      title: 'Live skeletons',
+      purpose: 'All joints in metres, for drawing.',
+      query: `subscription Skeletons {
+  poseFrames(siteId: ${id}, maxFps: 10) {
+    id
+    persons { id keypoints { name confidence positionM { x y z } } }
+  }
+}`,
+    },
+    {
+      title: 'Occupancy of every zone',
+      purpose: 'How many people are where; null where nothing shows the present.',
+      query: `query Occupancy {
+  sites {
+    name
+    zones { name occupancy(minConfidence: 0.7) }
+  }
+}`,
+    },
+    {
+      title: 'The recent past',
+      purpose: 'The newest hundred frames, a page at a time: pass startCursor as "before" for older ones.',
+      query: `query Past {
+  frames(siteId: ${id}, last: 100, minConfidence: 0.5) {
+    pageInfo { hasPreviousPage startCursor }
+    nodes {
+      id
+      time
+      presence { present motionLevel }
+      persons { id activity positionM { x y } }
+    }
+  }
+}`,
+    },
+    {
+      title: 'Does it keep up?',
+      purpose: 'Every packet accounted for, and how busy the stages are.',
+      query: `query System {
+  system {
+    status
+    currentFps
+    averageLatencyMs
+    health { issues }
+    sources { uri kind received accepted dropped siblings rejected { reason count } }
+    stages { name taken given queued busySeconds }
+  }
+}`,
+    },
+  ];
+}

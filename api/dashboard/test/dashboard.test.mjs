@@ -1,0 +1,235 @@
+// The dashboard as people use it: a browser before the real server.
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { readFile } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { buildSchema, parse, validate } from 'graphql';
+import { chromium } from 'playwright-core';
+import { PATIENCE_MS, Server, invispose, temporary } from './server.mjs';
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+  });
+});
+after(() => browser.close());
+
+/** A page that keeps what it complained about and whom it asked. */
+async function open(url, viewport = { width: 640, height: 400 }) {
+  const context = await browser.newContext({ viewport });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const complaints = [];
+  const asked = [];
+  page.on('console', (m) => { if (m.type() === 'error') complaints.push(m.text()); });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('request', (request) => asked.push(request));
+  page.on('websocket', (socket) => asked.push({ url: () => socket.url() }));
+  await page.goto(url);
+  return { page, complaints, asked, close: () => context.close() };
+}
+
+const scene = (page) => page.evaluate(() => window.invisposeScene.read());
+const drawsPersons = (page) =>
+  page.waitForFunction(() => Object.keys(window.invisposeScene?.read().persons ?? {}).length > 0);
+const shows = (page, source) => page.waitForSelector(`.provenance[data-source="${source}"]`);
+
+test('the room shows what the API said, marked as simulated', async (t) => {
+  const server = await Server.start(['demo']);
+  t.after(() => server[Symbol.asyncDispose]());
+  const { page, complaints, asked, close } = await open(server.url);
+  await drawsPersons(page);
+  await shows(page, 'SIMULATED');
+
+  // Frame by frame, read back from the scene and asked for again.
+  const places = [];
+  for (const seen = new Set(); seen.size < 4;) {
+    await page.waitForFunction(
+      (known) => {
+        const { frame, persons } = window.invisposeScene.read();
+        return !known.includes(frame) && Object.keys(persons).length > 0;
+      },
+      [...seen],
+    );
+    const drawn = await scene(page);
+    const { frames } = await server.graphql(
+      `query ($from: DateTime) { frames(from: $from, first: 1, minConfidence: 0.5) {
+        nodes { id provenance { model } persons { id positionM { x y } keypoints { id positionM { x y z } } } } } }`,
+      { from: drawn.time },
+    );
+    const [frame] = frames.nodes;
+    assert.equal(frame?.id, drawn.frame);
+    assert.deepEqual(Object.keys(drawn.persons).sort(), frame.persons.map((p) => p.id).sort());
+    for (const { id, positionM, keypoints } of frame.persons) {
+      const [spot, ...joints] = drawn.persons[id];
+      const said = [{ ...positionM, z: spot.z }, ...keypoints.slice(5).map((k) => k.positionM)];
+      [spot, ...joints].forEach((at, i) => {
+        for (const axis of ['x', 'y', 'z']) assert.ok(Math.abs(at[axis] - said[i][axis]) < 1e-3, `person ${id}, place ${i}, ${axis}`);
+      });
+      places.push(`${positionM.x} ${positionM.y}`);
+    }
+    assert.ok((await page.textContent('.room .provenance')).includes(frame.provenance.model));
+    seen.add(drawn.frame);
+  }
+  assert.ok(new Set(places).size > 1, 'nobody moved');
+
+  // Nothing from anywhere else, little at first, no complaint.
+  const { host } = new URL(server.url);
+  for (const request of asked) {
+    const url = new URL(request.url());
+    assert.ok(url.protocol === 'data:' || url.host === host, request.url());
+  }
+  const sizes = await Promise.all(asked.filter((r) => r.url().includes('/assets/')).map((r) => r.sizes()));
+  const loaded = sizes.reduce((sum, s) => sum + s.responseBodySize, 0);
+  assert.ok(loaded > 0 && loaded < 500_000, `${loaded} bytes at first`);
+
+  // The other views, by key; none has serious faults for people who use them without eyes or mouse.
+  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  await page.evaluate(axe);
+  for (const [key, ready] of [['2', '.history .room'], ['3', '.place table'], ['4', '.system table'], ['5', '.example pre'], ['1', '.verdict h1']]) {
+    await page.keyboard.press(key);
+    await page.waitForSelector(ready);
+    await shows(page, 'SIMULATED');
+    const found = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+    const serious = found.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
+    assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.map((n) => n.target)}`), [], `view ${key}`);
+  }
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('every example query is one that the server takes', async (t) => {
+  const server = await Server.start(['demo']);
+  t.after(() => server[Symbol.asyncDispose]());
+  const { page, close } = await open(`${server.url}#explore`);
+  await page.waitForSelector('.example');
+  const schema = buildSchema(await readFile(new URL('../../schema.graphql', import.meta.url), 'utf8'));
+  const queries = await page.locator('.example pre').allTextContents();
+  assert.ok(queries.length > 0);
+  for (const query of queries) assert.deepEqual(validate(schema, parse(query)), [], query);
+  await page.locator('.example button').first().click();
+  assert.ok((await page.textContent('.answer')).includes('"currentFrame"'));
+
+  // The link brings the query into the editor.
+  await page.locator('.example a.button').first().click();
+  await page.waitForURL(/graphiql\?query=/);
+  await page.waitForFunction(() => document.querySelector('.graphiql-query-editor')?.textContent.includes('Now'));
+  await close();
+});
+
+test('an empty room shows nobody', async (t) => {
+  const server = await Server.start(['run', '--source', 'sim:empty']);
+  t.after(() => server[Symbol.asyncDispose]());
+  const { page, complaints, close } = await open(server.url);
+  await page.waitForSelector('.verdict[data-verdict="nobody"]');
+  await shows(page, 'SIMULATED');
+  assert.equal(await page.textContent('.verdict h1'), 'Nobody');
+  assert.deepEqual((await scene(page)).persons, {});
+  assert.equal(await page.locator('.card').count(), 0);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a replay is called a replay, and once it has ended no longer the present', async (t) => {
+  const folder = await temporary(t);
+  await invispose(['simulate', '--seconds', '10', '--people', '1', '--format', 'intel5300', '--out', 'walk.dat'], folder);
+  const server = await Server.start(['replay', 'walk.dat', '--speed', 'max'], { folder });
+  t.after(() => server[Symbol.asyncDispose]());
+  const { page, complaints, close } = await open(server.url);
+  await shows(page, 'REPLAY');
+  assert.equal(await page.locator('.card').count(), 0, 'no evaluation has earned poses here');
+  await page.waitForSelector('.live.is-old .stale');
+  const first = await page.textContent('.stale .old');
+  assert.match(first, / old$/);
+  await page.waitForFunction((age) => document.querySelector('.stale .old').textContent !== age, first);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('what comes from the air is called live', async (t) => {
+  const port = await new Promise((resolve) => {
+    const probe = createSocket('udp4').bind(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+  const server = await Server.start(['run', '--source', `udp://127.0.0.1:${port}`]);
+  t.after(() => server[Symbol.asyncDispose]());
+  const node = createSocket('udp4');
+  let sequence = 0;
+  const sending = setInterval(() => node.send(adr018(sequence++), port, '127.0.0.1'), 5);
+  t.after(() => { clearInterval(sending); node.close(); });
+  const { page, complaints, close } = await open(server.url);
+  assert.equal(await page.locator('.verdict[data-verdict="waiting"], .verdict[data-verdict="unknown"]').count(), 1);
+  await shows(page, 'LIVE');
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+/** A packet of an ESP32 node: header, then one byte each of real and imaginary part. */
+function adr018(sequence) {
+  const packet = Buffer.alloc(20 + 128);
+  packet.set([0x01, 0x00, 0x11, 0xc5, 7, 1, 64, 0]);
+  packet.writeUInt32LE(2437, 8);
+  packet.writeUInt32LE(sequence, 12);
+  packet.writeInt8(-40, 16);
+  packet.writeInt8(-95, 17);
+  for (let i = 0; i < 128; i += 1) packet[20 + i] = i;
+  return packet;
+}
+
+test('a server that was gone is found again', async (t) => {
+  const first = await Server.start(['demo']);
+  t.after(() => first[Symbol.asyncDispose]());
+  const { page, close } = await open(first.url);
+  await drawsPersons(page);
+  await first.kill();
+  await page.waitForSelector('.wire[data-connection="waiting"]');
+  await page.waitForSelector('.live.is-old');
+  const second = await Server.start(['demo'], { listen: first.address, folder: first.folder });
+  t.after(() => second[Symbol.asyncDispose]());
+  await page.waitForSelector('.wire[data-connection="connected"]');
+  await page.waitForSelector('.live:not(.is-old)');
+  const { currentFrame } = await second.graphql('{ currentFrame { id } }');
+  await page.waitForFunction((id) => Number(window.invisposeScene.read().frame) >= Number(id), currentFrame.id);
+  await close();
+});
+
+test('it works behind a path prefix', async (t) => {
+  const server = await Server.start(['demo']);
+  t.after(() => server[Symbol.asyncDispose]());
+  const prefix = '/some/where';
+  const { hostname, port } = new URL(server.url);
+  const proxy = http.createServer((request, response) => {
+    if (!request.url.startsWith(`${prefix}/`)) {
+      response.writeHead(404).end();
+      return;
+    }
+    const path = request.url.slice(prefix.length);
+    const onward = http.request({ hostname, port, path, method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
+  });
+  proxy.on('upgrade', (request, socket) => {
+    const onward = net.connect(port, hostname, () => {
+      const headers = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      onward.write(`GET ${request.url.slice(prefix.length)} HTTP/1.1\r\n${headers.join('')}\r\n`);
+      onward.pipe(socket).pipe(onward);
+    });
+    for (const end of [onward, socket]) end.on('error', () => { onward.destroy(); socket.destroy(); });
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => { proxy.closeAllConnections(); proxy.close(); });
+
+  const { page, complaints, close } = await open(`http://127.0.0.1:${proxy.address().port}${prefix}/`);
+  await drawsPersons(page);
+  assert.deepEqual(complaints, []);
+  await close();
+});

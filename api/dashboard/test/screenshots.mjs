@@ -1,0 +1,39 @@
+// Pictures of every view of the demonstration, into the folder given.
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { Server } from './server.mjs';
+
+const folder = process.argv[2];
+if (!folder) throw new Error('usage: node screenshots.mjs FOLDER');
+
+const WIDE = { width: 1280, height: 800 };
+const PICTURES = [
+  { name: 'live', view: 'live', ready: '.card', viewport: WIDE, colorScheme: 'dark' },
+  { name: 'live-light', view: 'live', ready: '.card', viewport: WIDE, colorScheme: 'light' },
+  { name: 'live-phone', view: 'live', ready: '.card', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+  { name: 'history', view: 'history', ready: '.history .row p:not(:has-text("Loading"))', viewport: WIDE, colorScheme: 'dark' },
+  { name: 'sites', view: 'sites', ready: '.place table', viewport: WIDE, colorScheme: 'dark' },
+  { name: 'system', view: 'system', ready: '.histogram', viewport: WIDE, colorScheme: 'dark' },
+  { name: 'explore', view: 'explore', ready: '.example', viewport: WIDE, colorScheme: 'dark' },
+];
+
+const server = await Server.start(['demo']);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+});
+try {
+  for (const { name, view, ready, viewport, colorScheme } of PICTURES) {
+    const page = await browser.newPage({ viewport, colorScheme });
+    page.setDefaultTimeout(120_000);
+    await page.goto(`${server.url}#${view}`);
+    await page.waitForSelector(ready);
+    // Paths and plots grow with time.
+    await page.waitForTimeout(15_000);
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+    await page.close();
+  }
+} finally {
+  await browser.close();
+  await server[Symbol.asyncDispose]();
+}

@@ -1,0 +1,2 @@
+// ReDoc over this server's own description.
+Redoc.init('openapi.json', { hideDownloadButton: false }, document.getElementById('docs'));
