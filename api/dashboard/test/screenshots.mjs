@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { Server } from './server.mjs';
 
-const folder = process.argv[2];
-if (!folder) throw new Error('usage: node screenshots.mjs FOLDER');
+const [folder, ...only] = process.argv.slice(2);
+if (!folder) throw new Error('usage: node screenshots.mjs FOLDER [NAME …]');
 
 const WIDE = { width: 1280, height: 800 };
 const PICTURES = [
@@ -24,14 +24,19 @@ const browser = await chromium.launch({
 });
 try {
   for (const { name, view, ready, viewport, colorScheme } of PICTURES) {
+    if (only.length && !only.includes(name)) continue;
     const page = await browser.newPage({ viewport, colorScheme });
     page.setDefaultTimeout(120_000);
     await page.goto(`${server.url}#${view}`);
     await page.waitForSelector(ready);
     // Paths and plots grow with time.
-    await page.waitForTimeout(15_000);
+    await page.waitForTimeout(10_000);
+    // A browser that draws all the time without a graphics card has none left for a picture.
+    server.child.kill('SIGSTOP');
     await page.screenshot({ path: join(folder, `${name}.png`) });
+    server.child.kill('SIGCONT');
     await page.close();
+    console.log(name);
   }
 } finally {
   await browser.close();
