@@ -50,7 +50,7 @@ function Place({ site }: { site: Site }) {
         )}
         <h3>{words.links}</h3>
         {site.links.length === 0 ? <p>{words.noLinks}</p> : (
-          <div class="wide">
+          <div class="wide" tabIndex={0} role="region" aria-label={`${words.links}: ${site.name}`}>
             <table>
               <thead>
                 <tr><th scope="col">{words.link}</th><th scope="col" class="n">{words.transmitter}</th><th scope="col" class="n">{words.receiver}</th><th scope="col" class="n">{words.length}</th></tr>

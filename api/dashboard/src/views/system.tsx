@@ -59,7 +59,7 @@ function Flow({ account }: { account: Account }) {
   return (
     <section class="panel">
       <h2>{words.stages}</h2>
-      <div class="wide">
+      <div class="wide" tabIndex={0} role="region" aria-label={words.stages}>
         <table>
           <thead>
             <tr>
@@ -104,7 +104,7 @@ function Sources({ account }: { account: Account }) {
     <section class="panel">
       <h2>{words.sources}</h2>
       {account.sources.length === 0 && <p>{words.noSources}</p>}
-      <div class="wide">
+      <div class="wide" tabIndex={0} role="region" aria-label={words.sources}>
         <table>
           <thead>
             <tr>
