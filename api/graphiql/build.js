@@ -1,5 +1,5 @@
 // Bundles GraphiQL and the editor's workers into dist/, which the server embeds, beside Swagger UI and ReDoc as they are published.
-import { cp, rm } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 await rm('dist', { recursive: true, force: true });
@@ -34,8 +34,10 @@ for (const file of [
   'src/redoc.js',
   'node_modules/swagger-ui-dist/swagger-ui-bundle.js',
   'node_modules/swagger-ui-dist/swagger-ui.css',
-  'node_modules/redoc/bundles/redoc.standalone.js',
 ]) {
   await cp(file, `dist/assets/${file.split('/').pop()}`);
 }
+// Its maker's logo would come from its maker's host.
+const redoc = await readFile('node_modules/redoc/bundles/redoc.standalone.js', 'utf8');
+await writeFile('dist/assets/redoc.standalone.js', redoc.replaceAll('https://cdn.redoc.ly/redoc/logo-mini.svg', 'data:,'));
 for (const page of ['index.html', 'docs.html', 'redoc.html']) await cp(page, `dist/${page}`);

@@ -1,5 +1,5 @@
 // All words of the dashboard.
-import type { Activity, Source } from './api/generated';
+import type { Activity, Severity, Source } from './api/generated';
 import type { View } from './state/route';
 import type { Theme } from './state/theme';
 
@@ -93,6 +93,57 @@ export const texts = {
     motionLong: 'Motion over the quiet room’s baseline. 1 is as much as the quiet room ever shows.',
     coverage: 'Links heard',
     coverageLong: 'Share of the links whose packets arrived',
+    breathing: 'Breathing',
+    breathingLong: (quality: string) => `Breaths a minute of somebody who keeps still, over the last half minute. Quality ${quality}.`,
+    breathingSeveral: 'One of these people.',
+    perMinute: (rate: number) => `${rate.toFixed(1)}/min`,
+  },
+
+  events: {
+    title: 'What happened',
+    none: 'Nothing within the last ten minutes.',
+    show: 'Show this moment',
+    suppressed: (count: number) => `and ${plural(count, 'more like it', 'more like it')} held back`,
+    kinds: {
+      'person.detected': 'came',
+      'person.lost': 'is gone',
+      'person.entered_zone': 'entered',
+      'person.left_zone': 'left',
+      'person.fall_detected': 'fell',
+      'person.fall_recovered': 'is up again',
+      'person.activity_detected': 'is',
+      'presence.started': 'Somebody is there',
+      'presence.ended': 'Nobody is there any more',
+      'router.connected': 'Packets arrive of',
+      'router.disconnected': 'No packets any more of',
+      'system.started': 'The pipeline runs',
+      'system.stopped': 'The pipeline has ended',
+      'system.recovered': 'Fault over:',
+      'alert.high_occupancy': 'Too many people in',
+      'alert.restricted_zone_breach': 'is where nobody may be:',
+      'alert.system_error': 'Fault:',
+      'alert.performance_degraded': 'Does not keep up:',
+      'alert.opened': 'Alert',
+      'alert.acknowledged': 'Alert acknowledged',
+      'alert.escalated': 'Alert escalated: nobody acknowledged it',
+      'alert.resolved': 'Alert is over',
+      'analytics.threshold_exceeded': 'over a limit in',
+      'analytics.report_generated': 'Report is ready:',
+    } as Record<string, string>,
+    /** The figures behind an event. */
+    evidence: (e: Record<string, unknown>): string => {
+      const figure = (name: string, digits: number) => (typeof e[name] === 'number' ? (e[name] as number).toFixed(digits) : '?');
+      switch (e.type) {
+        case 'stay': return ` after ${duration(Number(e.dwell_s))}`;
+        case 'activity': return ` ${String(e.activity)}`;
+        case 'occupancy': return ` · ${figure('current', 0)} of at most ${figure('maximum', 0)}`;
+        case 'threshold': return ` · ${String(e.metric)} ${figure('value', 1)}, limit ${figure('limit', 1)}`;
+        case 'presence': return ` · motion ${figure('motion_level', 1)}`;
+        case 'fault': return ` · ${String(e.message)}`;
+        case 'fall': return ` · ${figure('descent_m', 1)} m down`;
+        default: return '';
+      }
+    },
   },
 
   person: {
@@ -124,28 +175,52 @@ export const texts = {
   },
 
   history: {
-    title: 'The recent past',
-    explanation: 'The newest frames that the server keeps.',
+    title: 'The past',
+    span: 'Span',
+    spans: { quarter: '15 minutes', hour: 'hour', day: 'day', week: 'week', month: '30 days' },
+    last: (span: string) => `Last ${span}`,
     load: 'Load anew',
     loading: 'Loading …',
+    empty: 'Nothing of this site is kept from this time.',
+    away: (reason: string) => `The past cannot be read: ${reason}`,
+    choose: 'Choose a moment to see it again',
+    people: 'people, mean',
+    most: 'people, most',
+    motion: 'motion',
+    time: (seconds: number, day: boolean) => (day ? new Date(seconds * 1000).toISOString().slice(5, 16).replace('T', ' ') : new Date(seconds * 1000).toISOString().slice(11, 16)),
+
+    minutesTitle: 'Seen again',
     play: 'Play',
     pause: 'Pause',
     speed: 'Speed',
+    earlier: 'Earlier',
+    later: 'Later',
     position: 'Position in time',
-    empty: 'The server keeps no frames of this site.',
+    noFrames: 'No frame is kept from this moment.',
     frames: (count: number, seconds: number) => `${plural(count, 'frame', 'frames')} over ${duration(seconds)}`,
-    motion: 'motion',
-    people: 'people',
-    occupancy: 'Share of these frames',
-    nobody: 'nobody',
-    somebody: 'somebody, place not known',
-    unknown: 'not known',
-    persons: (count: number) => plural(count, 'person', 'people'),
+    persons: 'people',
+
+    occupancy: 'Who was there',
+    occupied: 'somebody, with a place',
+    present: 'somebody, by the signal',
+    zones: 'Occupied',
+    zonesLong: 'Share of the time in which somebody was in the zone, and the mean number of people',
+    zone: (share: string, mean: string) => `${share} % · ${mean}`,
+    dwell: 'Stays',
+    dwellLong: (many: boolean) => `How long people stayed in a zone before they left it: median and longest.${many ? ' Of the first stays only: there are more.' : ''}`,
+    stay: (count: number, median: number, longest: number) => `${plural(count, 'stay', 'stays')} · ${duration(median)} · ${duration(longest)}`,
+    noStays: 'Nobody left a zone.',
     activities: 'What people did',
+    noActivities: 'No activity is known.',
     heat: 'Where people were',
-    heatLong: 'Time per half metre square over these frames; no colour: nobody was seen there.',
-    noPersons: 'No person was placed in these frames.',
-    notKnown: 'not known',
+    heatLong: 'Frames that showed somebody in a square of the floor; no colour: nobody was seen there.',
+    events: 'What happened',
+    eventsMore: (count: number) => `The first ${number(count)} events; there are more.`,
+    important: 'From this severity',
+    severities: { INFO: 'all', LOW: 'low', MEDIUM: 'medium', HIGH: 'high', CRITICAL: 'critical' } satisfies Record<Severity, string>,
+    export: 'Frames as a file',
+    exportLong: 'All frames of the chosen span, as they are kept.',
+    formats: { csv: 'CSV', parquet: 'Parquet', jsonl: 'JSON lines' },
   },
 
   sites: {
@@ -153,7 +228,8 @@ export const texts = {
     size: (x: number, y: number, z: number) => `${x.toFixed(1)} × ${y.toFixed(1)} m, ${z.toFixed(1)} m high`,
     zones: 'Zones',
     links: 'Links',
-    noZones: 'No zones are configured.',
+    noRoom: 'The size of the room is not configured: presence and motion only.',
+    noZones: 'There are no zones.',
     noLinks: 'No link’s place is known: links count for presence and motion only.',
     zone: 'Zone',
     area: 'Area',
@@ -164,7 +240,20 @@ export const texts = {
     metres: (value: number) => `${value.toFixed(2)} m`,
     squareMetres: (value: number) => `${value.toFixed(1)} m²`,
     point: (x: number, y: number, z: number) => `${x.toFixed(2)}, ${y.toFixed(2)}, ${z.toFixed(2)}`,
-    configured: 'Sites, zones and links are set in invispose.toml.',
+    id: 'Id',
+    origin: 'From',
+    fromFile: 'configuration',
+    draw: 'Draw a zone',
+    drawHint: 'Click the corners on the plan, or write them: x, y; x, y; x, y in metres.',
+    name: 'Name',
+    corners: 'Corners',
+    badCorners: 'Corners are pairs of numbers: x, y; x, y; x, y',
+    store: 'Store',
+    undo: 'Take back a corner',
+    cancel: 'Cancel',
+    remove: 'Remove',
+    removeZone: (name: string) => `Remove zone ${name}`,
+    configured: 'Sites and links are set in invispose.toml; zones there or here.',
     show: 'Show live',
   },
 

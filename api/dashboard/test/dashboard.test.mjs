@@ -5,19 +5,25 @@ import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildSchema, parse, validate } from 'graphql';
 import { chromium } from 'playwright-core';
 import { PATIENCE_MS, Server, invispose, temporary } from './server.mjs';
 
 let browser;
+/** What most tests look at: one simulated person, written to the store at once. */
+let demo;
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
-  });
+  [demo, browser] = await Promise.all([
+    Server.start(['demo'], { settings: '[database]\nwrite_every_s = 1\n' }),
+    chromium.launch({
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
+    }),
+  ]);
 });
-after(() => browser.close());
+after(() => Promise.all([browser?.close(), demo?.[Symbol.asyncDispose]()]));
 
 /** A page that keeps what it complained about and whom it asked. */
 async function open(url, viewport = { width: 640, height: 400 }) {
@@ -34,15 +40,22 @@ async function open(url, viewport = { width: 640, height: 400 }) {
   return { page, complaints, asked, close: () => context.close() };
 }
 
+/** Nothing came from anywhere else. */
+function onlyHere(asked) {
+  const { host } = new URL(demo.url);
+  for (const request of asked) {
+    const url = new URL(request.url());
+    assert.ok(['data:', 'blob:'].includes(url.protocol) || url.host === host, request.url());
+  }
+}
+
 const scene = (page) => page.evaluate(() => window.invisposeScene.read());
 const drawsPersons = (page) =>
   page.waitForFunction(() => Object.keys(window.invisposeScene?.read().persons ?? {}).length > 0);
 const shows = (page, source) => page.waitForSelector(`.provenance[data-source="${source}"]`);
 
-test('the room shows what the API said, marked as simulated', async (t) => {
-  const server = await Server.start(['demo']);
-  t.after(() => server[Symbol.asyncDispose]());
-  const { page, complaints, asked, close } = await open(server.url);
+test('the room shows what the API said, marked as simulated', async () => {
+  const { page, complaints, asked, close } = await open(demo.url);
   await drawsPersons(page);
   await shows(page, 'SIMULATED');
 
@@ -57,7 +70,7 @@ test('the room shows what the API said, marked as simulated', async (t) => {
       [...seen],
     );
     const drawn = await scene(page);
-    const { frames } = await server.graphql(
+    const { frames } = await demo.graphql(
       `query ($from: DateTime) { frames(from: $from, first: 1, minConfidence: 0.5) {
         nodes { id provenance { model } persons { id positionM { x y } keypoints { id positionM { x y z } } } } } }`,
       { from: drawn.time },
@@ -78,12 +91,8 @@ test('the room shows what the API said, marked as simulated', async (t) => {
   }
   assert.ok(new Set(places).size > 1, 'nobody moved');
 
-  // Nothing from anywhere else, little at first, no complaint.
-  const { host } = new URL(server.url);
-  for (const request of asked) {
-    const url = new URL(request.url());
-    assert.ok(url.protocol === 'data:' || url.host === host, request.url());
-  }
+  // Little at first.
+  onlyHere(asked);
   const sizes = await Promise.all(asked.filter((r) => r.url().includes('/assets/')).map((r) => r.sizes()));
   const loaded = sizes.reduce((sum, s) => sum + s.responseBodySize, 0);
   assert.ok(loaded > 0 && loaded < 500_000, `${loaded} bytes at first`);
@@ -91,7 +100,7 @@ test('the room shows what the API said, marked as simulated', async (t) => {
   // The other views, by key; none has serious faults for people who use them without eyes or mouse.
   const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(axe);
-  for (const [key, ready] of [['2', '.history .room'], ['3', '.place table'], ['4', '.system table'], ['5', '.example pre'], ['1', '.verdict h1']]) {
+  for (const [key, ready] of [['2', '.history .sums .events li'], ['3', '.place table'], ['4', '.system table'], ['5', '.example pre'], ['1', '.verdict h1']]) {
     await page.keyboard.press(key);
     await page.waitForSelector(ready);
     await shows(page, 'SIMULATED');
@@ -103,10 +112,8 @@ test('the room shows what the API said, marked as simulated', async (t) => {
   await close();
 });
 
-test('every example query is one that the server takes', async (t) => {
-  const server = await Server.start(['demo']);
-  t.after(() => server[Symbol.asyncDispose]());
-  const { page, close } = await open(`${server.url}#explore`);
+test('every example query is one that the server takes', async () => {
+  const { page, close } = await open(`${demo.url}#explore`);
   await page.waitForSelector('.example');
   const schema = buildSchema(await readFile(new URL('../../schema.graphql', import.meta.url), 'utf8'));
   const queries = await page.locator('.example pre').allTextContents();
@@ -119,6 +126,105 @@ test('every example query is one that the server takes', async (t) => {
   await page.locator('.example a.button').first().click();
   await page.waitForURL(/graphiql\?query=/);
   await page.waitForFunction(() => document.querySelector('.graphiql-query-editor')?.textContent.includes('Now'));
+  await close();
+});
+
+test('GraphiQL, Swagger UI and ReDoc open as the policy lets them', async () => {
+  for (const [path, ready] of [['graphiql', '.graphiql-query-editor'], ['docs', '.swagger-ui .opblock'], ['redoc', '.redoc-wrap h1']]) {
+    const { page, complaints, asked, close } = await open(`${demo.url}${path}`);
+    await page.waitForSelector(ready);
+    onlyHere(asked);
+    assert.deepEqual(complaints, [], path);
+    await close();
+  }
+});
+
+test('the past is shown as it is kept, and again as it was', async () => {
+  const { page, complaints, close } = await open(`${demo.url}#history`, { width: 1200, height: 800 });
+  await page.waitForSelector('.history .sums .events li');
+  assert.ok(await page.locator('.history .plan .heat').count() > 0, 'nobody was anywhere');
+  const export_ = await page.locator('.exports a').first().getAttribute('href');
+  const csv = await (await fetch(new URL(export_, demo.url))).text();
+  assert.ok(csv.split('\r\n').length > 2, csv.slice(0, 200));
+
+  // The moment of an event, as the API tells it too.
+  const event = page.locator('.history .events li[data-kind="person.detected"]').last();
+  const time = await event.locator('time').getAttribute('datetime');
+  await event.locator('button').click();
+  await page.waitForFunction((t) => (window.invisposeScene?.read().time ?? '') >= t, time);
+  const drawn = await scene(page);
+  const { frames } = await demo.graphql('query ($from: DateTime) { frames(from: $from, first: 1, minConfidence: 0.5) { nodes { id persons { id } } } }', { from: time });
+  assert.equal(drawn.frame, frames.nodes[0].id);
+  assert.deepEqual(Object.keys(drawn.persons), frames.nodes[0].persons.map((p) => p.id));
+  await page.click('.again button:has-text("Play")');
+  await page.waitForFunction((t) => window.invisposeScene.read().time > t, drawn.time);
+  await shows(page, 'SIMULATED');
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a zone that was drawn is kept', async () => {
+  const { page, complaints, close } = await open(`${demo.url}#sites`, { width: 1200, height: 800 });
+  await page.click('.draw');
+  const plan = page.locator('.place .plan');
+  const { x, y, width, height } = await plan.boundingBox();
+  for (const [across, down] of [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]) await page.mouse.click(x + across * width, y + down * height);
+  await page.fill('input[name="name"]', 'The rug');
+  await page.click('.drawing button[type="submit"]');
+  const kept = async () => (await (await fetch(new URL('api/v1/config/zones', demo.url))).json()).items;
+  await page.waitForSelector('.drawing', { state: 'detached' });
+  const [zone, ...others] = await kept();
+  assert.deepEqual([zone.name, zone.polygon_m.length, others], ['The rug', 4, []]);
+
+  // The corners are where the mouse was: a square in the middle of the room.
+  const { sites: [{ roomM: room }] } = await demo.graphql('{ sites { roomM { x y } } }');
+  for (const axis of [0, 1]) {
+    const size = [room.x, room.y][axis];
+    const places = zone.polygon_m.map((p) => p[axis]);
+    assert.ok(Math.abs(Math.min(...places) + Math.max(...places) - size) < 0.2, JSON.stringify(zone.polygon_m));
+    assert.ok(Math.min(...places) > 0.1 * size && Math.min(...places) < 0.45 * size, JSON.stringify(zone.polygon_m));
+  }
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+/** What the demonstration's seed 1 is to the simulator. */
+const DEMONSTRATION = String((3n << 62n) | 1n);
+
+test('the skeleton goes where the simulated person goes', async (t) => {
+  const folder = await temporary(t);
+  await invispose(['simulate', '--seconds', '180', '--people', '1', '--seed', DEMONSTRATION, '--out', 'walk.ivr', '--truth', 'truth.jsonl'], folder);
+  const truth = (await readFile(join(folder, 'truth.jsonl'), 'utf8')).trim().split('\n').map((line) => JSON.parse(line));
+  const server = await Server.start(['demo']);
+  t.after(() => server[Symbol.asyncDispose]());
+  const { page, close } = await open(server.url);
+  await drawsPersons(page);
+  const { frames } = await server.graphql('{ frames(first: 1) { nodes { time } } }');
+  const began = Date.parse(frames.nodes[0].time);
+
+  // Until the person has been somewhere else.
+  const away = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
+  const pairs = [];
+  for (let drawn = await scene(page); ;) {
+    const seconds = (Date.parse(drawn.time) - began) / 1000;
+    const { t_s, people: [person] } = truth.reduce((a, b) => (Math.abs(b.t_s - seconds) < Math.abs(a.t_s - seconds) ? b : a));
+    assert.ok(Math.abs(t_s - seconds) < 0.1, `no truth of ${seconds} s, after ${pairs.length} frames`);
+    const [hip, other] = [11, 12].map((i) => person.keypoints[i]);
+    const hips = { x: (hip[0] + other[0]) / 2, y: (hip[1] + other[1]) / 2 };
+    const [[spot] = []] = Object.values(drawn.persons);
+    if (spot) pairs.push({ spot, hips });
+    if (pairs.length > 40 && pairs.some((p) => away(p.hips, hips) > 2.8)) break;
+    await page.waitForFunction((last) => window.invisposeScene.read().frame !== last, drawn.frame);
+    drawn = await scene(page);
+  }
+
+  // Far nearer than the best place that does not move.
+  const mean = (list) => list.reduce((sum, v) => sum + v, 0) / list.length;
+  const middle = { x: mean(pairs.map((p) => p.hips.x)), y: mean(pairs.map((p) => p.hips.y)) };
+  const error = mean(pairs.map((p) => away(p.spot, p.hips)));
+  const still = mean(pairs.map((p) => away(middle, p.hips)));
+  t.diagnostic(`${pairs.length} frames, ${error.toFixed(2)} m from the truth; the best standing guess is ${still.toFixed(2)} m`);
+  assert.ok(error < 0.7 * still, `${error} m from the truth, of ${still} m`);
   await close();
 });
 
@@ -201,10 +307,8 @@ test('a server that was gone is found again', async (t) => {
 });
 
 test('it works behind a path prefix', async (t) => {
-  const server = await Server.start(['demo']);
-  t.after(() => server[Symbol.asyncDispose]());
   const prefix = '/some/where';
-  const { hostname, port } = new URL(server.url);
+  const { hostname, port } = new URL(demo.url);
   const proxy = http.createServer((request, response) => {
     if (!request.url.startsWith(`${prefix}/`)) {
       response.writeHead(404).end();

@@ -1,6 +1,6 @@
 // The real server, on a port of its own, and what it takes to talk to it.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,7 +9,7 @@ const binary = process.env.SERVER_BINARY;
 if (!binary) throw new Error('SERVER_BINARY names the program to test');
 
 /** Far more than anything here takes; a test that reaches it has failed. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 
 const made = () => mkdtemp(join(tmpdir(), 'invispose-dashboard-'));
 const removed = (folder) => rm(folder, { recursive: true, force: true });
@@ -29,10 +29,11 @@ export async function invispose(args, cwd) {
 }
 
 export class Server {
-  /** Starts `demo`, `run` or `replay`; `listen` for a port that is known beforehand. */
-  static async start(args, { listen = '127.0.0.1:0', folder } = {}) {
+  /** Starts `demo`, `run` or `replay`; `listen` for a port that is known beforehand, `settings` for `invispose.toml`. */
+  static async start(args, { listen = '127.0.0.1:0', folder, settings } = {}) {
     const server = new Server();
     server.folder = folder ?? await made();
+    if (settings !== undefined) await writeFile(join(server.folder, 'invispose.toml'), settings);
     server.child = spawn(
       binary,
       [...args, '--listen', listen, '--data-dir', 'data', '--device', 'cpu', '--log-level', 'warn'],

@@ -57,6 +57,19 @@ function words(errors: unknown): string {
   return String(errors);
 }
 
+/** Asks REST, below `api/v1/`. Fails with the server's words. */
+export async function rest<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, tag?: string): Promise<Answer> {
+  const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), {
+    method,
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(tag === undefined ? {} : { 'if-match': tag }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  const said = (text ? JSON.parse(text) : null) as Answer;
+  if (!answer.ok) throw new Error((said as { detail?: string } | null)?.detail ?? `HTTP ${answer.status}`);
+  return said;
+}
+
 /** Asks once. Fails with the server's words. */
 export async function ask<Data, Variables>(operation: Operation<Data, Variables>, variables: Variables): Promise<Data> {
   const answer = await fetch(http, {
@@ -69,12 +82,13 @@ export async function ask<Data, Variables>(operation: Operation<Data, Variables>
   return body.data;
 }
 
-/** Follows a subscription through lost connections until the returned function is called. */
+/** Follows a subscription through lost connections until the returned function is called, or the server ends it. */
 export function follow<Data, Variables extends Record<string, unknown>>(
   operation: Operation<Data, Variables>,
   variables: Variables,
   next: (data: Data) => void,
   failed: (reason: string) => void,
+  ended: () => void = () => {},
 ): () => void {
   return client.subscribe<Data>(
     { query: operation, variables },
@@ -84,7 +98,7 @@ export function follow<Data, Variables extends Record<string, unknown>>(
         else if (answer.errors) failed(words(answer.errors));
       },
       error: (error) => failed(words(error)),
-      complete: () => {},
+      complete: ended,
     },
   );
 }

@@ -14,16 +14,31 @@ interface Props {
   frame?: Frame | null;
   trails?: ReadonlyMap<string, { x: number; y: number }[]>;
   heat?: Heat;
+  /** Corners of a zone that is being drawn. */
+  draft?: { x: number; y: number }[];
+  /** Somebody pointed at this place. */
+  onPoint?: (place: { x: number; y: number }) => void;
 }
 
 /** The room from above, x to the right and y upwards, in metres. */
-export function Plan({ site, frame, trails, heat }: Props) {
+export function Plan({ site, frame, trails, heat, draft, onPoint }: Props) {
   const { x: width, y: depth } = site.roomM;
   const margin = 0.25;
   const up = (y: number) => depth - y;
   const points = (places: { x: number; y: number }[]) => places.map((p) => `${p.x},${up(p.y)}`).join(' ');
+  const point = (event: MouseEvent) => {
+    const drawing = event.currentTarget as SVGSVGElement;
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM()?.inverse());
+    onPoint?.({ x: at.x, y: depth - at.y });
+  };
   return (
-    <svg class="plan" viewBox={`${-margin} ${-margin} ${width + 2 * margin} ${depth + 2 * margin}`} role="img" aria-label={texts.plan.label}>
+    <svg
+      class={`plan ${onPoint ? 'drawing' : ''}`}
+      viewBox={`${-margin} ${-margin} ${width + 2 * margin} ${depth + 2 * margin}`}
+      role="img"
+      aria-label={texts.plan.label}
+      {...(onPoint ? { onClick: point } : {})}
+    >
       <rect class="floor" x={0} y={0} width={width} height={depth} />
       {heat?.squares.map(({ x, y, share }) => (
         <rect key={`${x},${y}`} class="heat" x={x} y={up(y + heat.cell)} width={heat.cell} height={heat.cell} fill-opacity={share} />
@@ -59,6 +74,8 @@ export function Plan({ site, frame, trails, heat }: Props) {
           <title>{texts.scene.person(id)}</title>
         </g>
       ))}
+      {draft && <polygon class="draft" points={points(draft)} />}
+      {draft?.map((p, i) => <circle key={i} class="corner-mark" cx={p.x} cy={up(p.y)} r={0.09} />)}
     </svg>
   );
 }

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { colour, dark } from '../state/theme';
@@ -20,12 +20,15 @@ interface Props {
   /** What to write at a moment of the time axis. */
   time: (seconds: number) => string;
   span?: [number, number];
+  /** Seconds for which a value stands: where the next one comes later, nothing is known in between. */
+  gap?: number;
   least?: number;
   onSeek?: (seconds: number) => void;
 }
 
 /** Lines over time. */
-export function Plot({ label, lines, data, height, time, span, least = 1, onSeek }: Props) {
+export function Plot({ label, lines, data: given, height, time, span, gap, least = 1, onSeek }: Props) {
+  const data = useMemo(() => (gap === undefined ? given : broken(given, gap, lines.every((l) => l.steps))), [given, gap]);
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef({ data, span, time, onSeek });
@@ -90,4 +93,24 @@ export function Plot({ label, lines, data, height, time, span, least = 1, onSeek
 
   useEffect(() => plot.current?.setData(data), [data, span?.[0], span?.[1]]);
   return <div class="plot" ref={host} role="img" aria-label={label} />;
+}
+
+/** The same, broken off after each value that has no neighbour, and after the last; `lasting`: values stand for the time after them. */
+function broken([times, ...lines]: uPlot.AlignedData, gap: number, lasting: boolean): uPlot.AlignedData {
+  const t: number[] = [];
+  const values: (number | null)[][] = lines.map(() => []);
+  for (let i = 0; i < times.length; i += 1) {
+    const at = times[i] ?? 0;
+    const add = (time: number, value: (line: number) => number | null) => {
+      t.push(time);
+      values.forEach((line, k) => line.push(value(k)));
+    };
+    const said = (line: number) => lines[line]?.[i] ?? null;
+    add(at, said);
+    const next = times[i + 1];
+    if (next !== undefined && next <= at + gap * 1.01) continue;
+    if (lasting) add(at + gap * 0.999, said);
+    add(at + gap, () => null);
+  }
+  return [t, ...values];
 }

@@ -25,6 +25,8 @@ export class Stage {
   private frame: Frame | null = null;
   private followed: string | null = null;
   private pending = 0;
+  /** Of the picture, in pixels of the page. */
+  private size = { width: 0, height: 0 };
   /** Frames drawn so far. */
   drawn = 0;
 
@@ -155,6 +157,7 @@ export class Stage {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.host;
     if (!width || !height) return;
+    this.size = { width, height };
     const first = this.camera.aspect === 1;
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
@@ -200,8 +203,8 @@ export class Stage {
       this.labels.set(key, element);
     }
     const seen = this.world.localToWorld(at.clone()).project(this.camera);
-    const x = ((seen.x + 1) / 2) * this.host.clientWidth;
-    const y = ((1 - seen.y) / 2) * this.host.clientHeight;
+    const x = ((seen.x + 1) / 2) * this.size.width;
+    const y = ((1 - seen.y) / 2) * this.size.height;
     element.style.transform = `translate(-50%, -50%) translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
     element.style.visibility = seen.z < 1 ? 'visible' : 'hidden';
   }

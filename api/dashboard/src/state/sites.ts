@@ -12,7 +12,8 @@ export const sitesProblem = signal<string | null>(null);
 export const site = computed(() => sites.value.find((s) => s.id === wantedSite.value) ?? sites.value[0]);
 export const siteId = computed(() => site.value?.id);
 
-async function load(): Promise<void> {
+/** Asks anew which sites there are. */
+export async function load(): Promise<void> {
   try {
     const answer = (await ask(Sites, {})).sites;
     // The same sites stay the same object, so that nothing is built anew after a reconnect.

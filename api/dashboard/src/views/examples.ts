@@ -66,6 +66,30 @@ export function examples(site: string): { title: string; purpose: string; query:
 }`,
     },
     {
+      title: 'Occupancy by the hour',
+      purpose: 'The last day of the site (zoneId null) and of its zones, from sums that are kept for good.',
+      query: `query Hours {
+  activity(siteId: ${id}, intervalMinutes: 60) {
+    start
+    zoneId
+    meanOccupancy
+    maxOccupancy
+    occupied
+    activities { activity share }
+  }
+}`,
+    },
+    {
+      title: 'Who came and went',
+      purpose: 'Events of the last day; kind: "person.left_zone" gives stays with their length as evidence.',
+      query: `query Events {
+  events(siteId: ${id}, first: 50) {
+    edges { node { time kind personId zoneId evidence } }
+    pageInfo { hasNextPage endCursor }
+  }
+}`,
+    },
+    {
       title: 'Does it keep up?',
       purpose: 'Every packet accounted for, and how busy the stages are.',
       query: `query System {

@@ -1,156 +1,206 @@
 import { computed, effect, signal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
+import { EventList } from '../parts/events';
 import { Plan } from '../parts/plan';
 import { Plot } from '../parts/plot';
 import { SceneView } from '../parts/scene';
-import { type Frame, frame as newest } from '../state/live';
-import { ask } from '../api/client';
-import { Past } from '../api/generated';
+import { Dwell, Heat, Occupancy, Activities } from '../parts/sums';
+import {
+  SPANS, type Span, WINDOW_S, busy, failure, frames, known, loadSpan, loading, play, playing, position, seconds, show, shown, span, speed, start, trails,
+} from '../state/past';
 import { site, siteId } from '../state/sites';
-import { clock, duration, number, texts } from '../texts';
-import { heatOf, shares } from './shares';
+import type { Severity } from '../api/generated';
+import { clock, texts } from '../texts';
 
 const words = texts.history;
-/** Frames a page, within what one query may cost; and most frames held here. */
-const PAGE = 200;
-const MOST = 4_000;
 const SPEEDS = [1, 2, 4, 8];
+const SEVERITIES: Severity[] = ['INFO', 'LOW', 'MEDIUM', 'HIGH', 'CRITICAL'];
+/** Rows of the list of events. */
+const ROWS = 200;
 
-const frames = signal<Frame[]>([]);
-const busy = signal(false);
-const failure = signal<string | null>(null);
-const position = signal(0);
-const playing = signal(false);
-const speed = signal(1);
 const followed = signal<string | null>(null);
+const least = signal<Severity>('INFO');
 
-const seconds = (frame: Frame | undefined) => (frame ? Date.parse(frame.time) / 1000 : 0);
-const shown = computed<Frame | null>(() => frames.value[position.value] ?? null);
-/** Where everybody was in the seconds before the shown frame. */
-const trails = new Map<string, { x: number; y: number }[]>();
-effect(() => {
-  trails.clear();
-  const at = shown.value;
-  if (!at) return;
-  const from = seconds(at) - 12;
-  for (let i = Math.max(0, position.value - 400); i <= position.value; i += 1) {
-    const frame = frames.value[i];
-    if (!frame || seconds(frame) < from) continue;
-    for (const { id, positionM: p } of frame.persons) trails.set(id, [...(trails.get(id) ?? []), p]);
-  }
-});
-
-async function load(id: string): Promise<void> {
-  busy.value = true;
-  failure.value = null;
-  playing.value = false;
-  frames.value = [];
-  let found: Frame[] = [];
-  let before: string | null = null;
-  try {
-    do {
-      const { frames: page }: Awaited<ReturnType<typeof past>> = await past(id, before);
-      found = [...page.nodes, ...found];
-      if (siteId.peek() !== id) return;
-      // What is shown stays what it was while older frames come in before it.
-      const fromEnd = frames.peek().length - position.peek();
-      frames.value = found;
-      position.value = Math.max(0, found.length - Math.max(1, fromEnd));
-      before = page.pageInfo.hasPreviousPage ? page.pageInfo.startCursor : null;
-    } while (before !== null && found.length < MOST);
-  } catch (error) {
-    failure.value = error instanceof Error ? error.message : String(error);
-  }
-  busy.value = false;
-}
-const past = (id: string, before: string | null) => ask(Past, { site: id, last: PAGE, before });
-
-/** The newest frames that the server keeps: scrubbed, played back, counted. */
+/** What the server has kept: in sums, as events, and frame by frame. */
 export function History() {
   const id = siteId.value;
+  const wanted = span.value;
+  const some = ofSite.value.length > 0;
+  useEffect(() => { if (id !== undefined) void loadSpan(id); }, [id, wanted]);
+  // What has just begun shows soon; later the columns are minutes.
   useEffect(() => {
-    frames.value = [];
-    if (id !== undefined) void load(id);
-    return () => { playing.value = false; };
-  }, [id]);
-  useEffect(() => effect(() => (playing.value ? play() : undefined)), []);
-
-  const place = site.value;
-  const all = frames.value;
-  const span = seconds(all.at(-1)) - seconds(all[0]);
+    if (id === undefined) return;
+    const timer = setInterval(() => { if (!document.hidden && !busy.peek()) void loadSpan(id, true); }, some ? 60_000 : 5_000);
+    return () => clearInterval(timer);
+  }, [id, some]);
+  useEffect(() => {
+    const stop = effect(() => (playing.value ? play() : undefined));
+    return () => { playing.value = false; stop(); };
+  }, []);
+  const found = known.value;
   return (
     <div class="history page">
       <section class="panel">
         <header class="row">
           <h1>{words.title}</h1>
-          <p>
-            {failure.value ?? (all.length ? words.frames(all.length, span) : busy.value ? '' : words.empty)} {busy.value && words.loading}
-          </p>
-          <button type="button" disabled={busy.value || id === undefined} onClick={() => id !== undefined && void load(id)}>{words.load}</button>
+          <label>{words.span} <select value={wanted} onChange={(e) => { span.value = e.currentTarget.value as Span; }}>
+            {(Object.keys(SPANS) as Span[]).map((s) => <option key={s} value={s}>{words.last(words.spans[s])}</option>)}
+          </select></label>
+          <p role="status">{busy.value ? words.loading : failure.value !== null ? words.away(failure.value) : found && !found.sums.activity.length ? words.empty : ''}</p>
+          <button type="button" disabled={busy.value || id === undefined} onClick={() => id !== undefined && void loadSpan(id)}>{words.load}</button>
+          {found && <Exports from={found.from} to={found.to} />}
         </header>
-        {all.length > 1 && <Timeline />}
+        {found && found.sums.activity.length > 0 && <Course />}
       </section>
-      {all.length > 0 && (
-        <div class="live">
-          <section class="room panel">
-            <SceneView site={site} frame={shown} trails={trails} followed={followed} />
-            {shown.value && (
-              <div class="corner top-left provenance">
-                <span class={`badge ${shown.value.provenance.source.toLowerCase()}`}>{texts.sources[shown.value.provenance.source]}</span>
-                {shown.value.provenance.experimental && <span class="badge experimental">{texts.experimental}</span>}
-                <span class="mark">{shown.value.provenance.model ?? texts.noModel}</span>
-                <span class="badge old">{clock(shown.value.time)}</span>
-              </div>
-            )}
-          </section>
-          <aside class="side">
-            {place && <section class="panel"><h2>{words.heat}</h2><Plan site={place} frame={shown.value} heat={heatOf(all)} /><p class="hint">{words.heatLong}</p></section>}
-            <Shares title={words.occupancy} of={shares(all, whoIsThere)} />
-            <Activities />
-          </aside>
+      {start.value !== null && <Again />}
+      {found && found.sums.activity.length > 0 && (
+        <div class="grid sums">
+          <section class="panel"><h2>{words.heat}</h2>{site.value && <Heat site={site.value} of={found.sums.heatMap} />}<p class="hint">{words.heatLong}</p></section>
+          <Occupancy of={found.sums.activity} zones={site.value?.zones ?? []} />
+          <Dwell of={found.events} more={found.more} zones={site.value?.zones ?? []} />
+          <Activities of={found.sums.activity} />
+          <Events />
         </div>
       )}
-      {!all.length && !busy.value && newest.value === null && <p class="hint">{texts.verdict.waitingLong}</p>}
     </div>
   );
 }
 
-const whoIsThere = ({ persons, presence }: Frame) =>
-  [persons.length ? words.persons(persons.length) : presence === null ? words.unknown : presence.present ? words.somebody : words.nobody];
+const ofSite = computed(() => known.value?.sums.activity.filter((s) => s.zoneId === null) ?? []);
+const course = computed<[number[], number[], number[], (number | null)[]]>(() => [
+  ofSite.value.map((s) => Date.parse(s.start) / 1000),
+  ofSite.value.map((s) => s.meanOccupancy),
+  ofSite.value.map((s) => s.maxOccupancy),
+  ofSite.value.map((s) => s.motionLevel),
+]);
 
-function Activities() {
-  const done = shares(frames.value, (f) => f.persons.map((p) => (p.activity ? texts.person.activities[p.activity] : words.notKnown)));
-  return done.length ? <Shares title={words.activities} of={done} /> : <section class="panel"><h2>{words.activities}</h2><p>{words.noPersons}</p></section>;
+/** How many people over time; a click shows that moment again. */
+function Course() {
+  const { from, to, minutes } = known.value ?? { from: '', to: '', minutes: 1 };
+  const days = Date.parse(to) - Date.parse(from) > 86_400_000;
+  return (
+    <>
+      <Plot
+        label={words.occupancy}
+        height={150}
+        least={1}
+        lines={[
+          { label: words.people, colour: 'accent', fill: true, steps: true },
+          { label: words.most, colour: 'replay', steps: true },
+          { label: words.motion, colour: 'zone-2', steps: true },
+        ]}
+        data={course.value}
+        span={[Date.parse(from) / 1000, Date.parse(to) / 1000]}
+        gap={minutes * 60}
+        time={(s) => words.time(s, days)}
+        onSeek={(s) => siteId.value !== undefined && void show(siteId.value, s * 1000)}
+      />
+      <p class="hint row">
+        {words.choose}
+        <input
+          type="datetime-local"
+          step="1"
+          aria-label={words.choose}
+          onChange={(e) => {
+            const moment = Date.parse(`${e.currentTarget.value}Z`);
+            if (siteId.value !== undefined && Number.isFinite(moment)) void show(siteId.value, moment);
+          }}
+        /> UTC
+      </p>
+    </>
+  );
 }
 
-function Shares({ title, of }: { title: string; of: { name: string; share: number; seconds: number }[] }) {
+function Exports({ from, to }: { from: string; to: string }) {
+  const address = (format: string) =>
+    `api/v1/analytics/export?${new URLSearchParams({ format, start_time: from, end_time: to, ...(siteId.value === undefined ? {} : { site_id: siteId.value }) })}`;
   return (
-    <section class="panel">
-      <h2>{title}</h2>
-      <ul class="shares">
-        {of.map(({ name, share, seconds: s }) => (
-          <li key={name}><span>{name}</span><span class="bar"><span style={{ width: `${share * 100}%` }} /></span><span>{number(share * 100)} % · {duration(s)}</span></li>
-        ))}
-      </ul>
+    <span class="exports" role="group" aria-label={words.export} title={words.exportLong}>
+      {words.export}{' '}
+      {(Object.keys(words.formats) as (keyof typeof words.formats)[]).map((format) => (
+        <a key={format} class="button" href={address(format)} download>{words.formats[format]}</a>
+      ))}
+    </span>
+  );
+}
+
+function Events() {
+  const { events, more } = known.value ?? { events: [], more: false };
+  const from = SEVERITIES.indexOf(least.value);
+  const chosen = events.filter((e) => SEVERITIES.indexOf(e.severity) >= from).reverse().slice(0, ROWS);
+  return (
+    <section class="panel wide-cell">
+      <header class="row">
+        <h2>{words.events}</h2>
+        <label>{words.important} <select value={least.value} onChange={(e) => { least.value = e.currentTarget.value as Severity; }}>
+          {SEVERITIES.map((s) => <option key={s} value={s}>{words.severities[s]}</option>)}
+        </select></label>
+      </header>
+      <EventList events={chosen} site={site.value} onChoose={(event) => siteId.value !== undefined && void show(siteId.value, Date.parse(event.time))} />
+      {more && <p class="hint">{words.eventsMore(events.length)}</p>}
     </section>
   );
 }
 
+/** Some minutes frame by frame. */
+function Again() {
+  const all = frames.value;
+  const id = siteId.value;
+  const top = useRef<HTMLDivElement>(null);
+  // Whoever chose an event far below sees it.
+  useEffect(() => top.current?.scrollIntoView({ block: 'nearest' }), [start.value]);
+  const move = (by: number) => id !== undefined && start.value !== null && void show(id, start.value + by * 1000, 0);
+  return (
+    <div class="live again" ref={top}>
+      <section class="room panel">
+        <SceneView site={site} frame={shown} trails={trails} followed={followed} />
+        {shown.value && (
+          <div class="corner top-left provenance">
+            <span class={`badge ${shown.value.provenance.source.toLowerCase()}`}>{texts.sources[shown.value.provenance.source]}</span>
+            {shown.value.provenance.experimental && <span class="badge experimental">{texts.experimental}</span>}
+            <span class="mark">{shown.value.provenance.model ?? texts.noModel}</span>
+            <span class="badge old">{shown.value.time.slice(0, 10)} {clock(shown.value.time)}</span>
+          </div>
+        )}
+        {!all.length && <p class="notice">{loading.value ? words.loading : words.noFrames}</p>}
+      </section>
+      <aside class="side">
+        <section class="panel">
+          <h2>{words.minutesTitle}</h2>
+          <p class="row">
+            <button type="button" onClick={() => move(-WINDOW_S)}>{words.earlier}</button>
+            <button type="button" onClick={() => move(WINDOW_S)}>{words.later}</button>
+            <span class="hint">{all.length > 0 && words.frames(all.length, seconds(all.at(-1)) - seconds(all[0]))}</span>
+          </p>
+          {all.length > 1 && <Timeline />}
+        </section>
+        {site.value && <section class="panel"><h2>{texts.plan.title}</h2><Plan site={site.value} frame={shown.value} trails={trails} /></section>}
+      </aside>
+    </div>
+  );
+}
+
+const plotted = computed<[number[], (number | null)[], number[]]>(() => [
+  frames.value.map(seconds),
+  frames.value.map((f) => f.presence?.motionLevel ?? null),
+  frames.value.map((f) => f.persons.length),
+]);
+
 function Timeline() {
   const all = frames.value;
-  const t = all.map(seconds);
   const seek = (wanted: number) => {
-    const at = t.findIndex((s) => s >= wanted);
+    const at = all.findIndex((f) => seconds(f) >= wanted);
     position.value = at < 0 ? all.length - 1 : at;
   };
   return (
     <>
       <Plot
-        label={words.title}
-        height={120}
+        label={words.minutesTitle}
+        height={110}
         least={2}
-        lines={[{ label: words.motion, colour: 'accent', fill: true }, { label: words.people, colour: 'replay', steps: true }]}
+        lines={[{ label: words.motion, colour: 'accent', fill: true }, { label: words.persons, colour: 'replay', steps: true }]}
         data={plotted.value}
+        gap={2}
         time={(s) => new Date(s * 1000).toISOString().slice(11, 19)}
         onSeek={seek}
       />
@@ -173,30 +223,4 @@ function Timeline() {
       </div>
     </>
   );
-}
-
-const plotted = computed<[number[], (number | null)[], number[]]>(() => [
-  frames.value.map(seconds),
-  frames.value.map((f) => f.presence?.motionLevel ?? null),
-  frames.value.map((f) => f.persons.length),
-]);
-
-/** Shows frame after frame as their times say, until the end; returns what stops it. */
-function play(): () => void {
-  if (position.peek() >= frames.peek().length - 1) position.value = 0;
-  let at = seconds(shown.peek() ?? undefined);
-  let before = performance.now();
-  let next = requestAnimationFrame(step);
-  function step(): void {
-    const now = performance.now();
-    at += ((now - before) / 1000) * speed.peek();
-    before = now;
-    const all = frames.peek();
-    let i = position.peek();
-    while (i < all.length - 1 && seconds(all[i + 1]) <= at) i += 1;
-    position.value = i;
-    if (i >= all.length - 1) playing.value = false;
-    else next = requestAnimationFrame(step);
-  }
-  return () => cancelAnimationFrame(next);
 }

@@ -1,5 +1,6 @@
 import { signal, useSignalEffect } from '@preact/signals';
 import { useState } from 'preact/hooks';
+import { EventList } from '../parts/events';
 import { Front } from '../parts/front';
 import { personColour } from '../parts/palette';
 import { Plan } from '../parts/plan';
@@ -7,6 +8,7 @@ import { Plot } from '../parts/plot';
 import { Age, Provenance } from '../parts/provenance';
 import { SceneView, options } from '../parts/scene';
 import { now } from '../state/clock';
+import { happenings } from '../state/events';
 import { type Frame, MEMORY_S, type Person, frame, moments, old, problem, trails, verdict } from '../state/live';
 import { site } from '../state/sites';
 import { number, texts } from '../texts';
@@ -56,6 +58,10 @@ export function Live() {
             <Front site={place} frame={frame.value} />
           </section>
         )}
+        <section class="panel">
+          <h2>{texts.events.title}</h2>
+          <EventList events={happenings.value.slice(0, 30)} site={place} />
+        </section>
       </aside>
     </div>
   );
@@ -97,6 +103,11 @@ function Verdict() {
           <div class="readings">
             <span title={words.motionLong}>{words.motion} <b>{number(newest.presence.motionLevel, 1)}</b></span>
             <span title={words.coverageLong}>{words.coverage} <b>{number(newest.presence.coverage * 100)} %</b></span>
+            {newest.breathing && (
+              <span class="breathing" title={[words.breathingLong(number(newest.breathing.quality, 2)), newest.persons.length > 1 && words.breathingSeveral].filter(Boolean).join(' ')}>
+                {words.breathing} <b>{words.perMinute(newest.breathing.rateBpm)}</b>
+              </span>
+            )}
           </div>
           <Motion />
         </>
@@ -119,6 +130,7 @@ function Motion() {
       lines={[{ label: texts.verdict.motion, colour: 'accent', fill: true }]}
       data={shown.data}
       span={shown.span}
+      gap={1}
       height={92}
       least={2}
       time={(t) => `${Math.round(t - until)} s`}

@@ -6,7 +6,7 @@ import { type Account, type Sample, rateNow, samples, system } from '../state/sy
 import { clock, duration, number, short, texts } from '../texts';
 
 const words = texts.system;
-const STAGE_COLOURS = ['zone-0', 'zone-1', 'zone-2', 'zone-3', 'accent', 'muted'];
+const STAGE_COLOURS = ['zone-0', 'zone-1', 'zone-2', 'zone-3', 'accent', 'muted', 'live', 'alarm'];
 
 export function System() {
   const account = system.value;

@@ -1,0 +1,122 @@
+// Figures of the dashboard before a server of its own: node measure.mjs load|draw|memory [MINUTES]
+import { readFile } from 'node:fs/promises';
+import { chromium } from 'playwright-core';
+import { PATIENCE_MS, Server } from './server.mjs';
+
+const [what, minutes = '10'] = process.argv.slice(2);
+const VIEWPORT = { width: 1280, height: 800 };
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--enable-precise-memory-info'],
+});
+const say = (figure) => console.log(JSON.stringify(figure));
+
+async function people(page) {
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.waitForFunction(() => Object.keys(window.invisposeScene?.read().persons ?? {}).length > 0);
+}
+
+/** From the address to people in the room, and what that loads, as the server packs it. */
+async function load(server) {
+  // The demonstration's first frames take longer than any page.
+  await people(await browser.newPage());
+  const page = await browser.newPage({ viewport: VIEWPORT });
+  const asked = [];
+  page.on('request', (request) => asked.push(request));
+  const started = performance.now();
+  await page.goto(server.url, { waitUntil: 'commit' });
+  await people(page);
+  const seconds = (performance.now() - started) / 1000;
+  const sizes = await Promise.all(asked.map((r) => r.sizes().catch(() => null)));
+  say({ what: 'load', seconds, requests: asked.length, bytes: sizes.reduce((sum, s) => sum + (s ? s.responseBodySize + s.responseHeadersSize : 0), 0) });
+}
+
+/** Five people who move and a camera that turns: pictures a second, and the page's own time for one. */
+async function draw(page) {
+  const figures = await page.evaluate(async () => {
+    const stage = window.invisposeScene;
+    const { frame } = stage;
+    const [person] = frame.persons;
+    const shift = (p, by, t) => ({ ...p, x: p.x + by.x + 0.3 * Math.sin(t + by.x), y: p.y + by.y + 0.3 * Math.cos(t + by.y) });
+    const made = (t) => ({
+      ...frame,
+      persons: [0, 1, 2, 3, 4].map((i) => {
+        const by = { x: (i % 3) - 1, y: Math.floor(i / 3) - 0.5 };
+        return {
+          ...person,
+          id: String(i + 1),
+          positionM: shift(person.positionM, by, t),
+          keypoints: person.keypoints.map((k) => ({ ...k, positionM: shift(k.positionM, by, t) })),
+        };
+      }),
+    });
+    const trails = new Map();
+    const own = [];
+    const before = { drawn: stage.drawn, at: performance.now() };
+    await new Promise((resolve) => {
+      const step = () => {
+        const now = performance.now();
+        const next = made(now / 1000);
+        for (const { id, positionM } of next.persons) trails.set(id, [...(trails.get(id) ?? []), positionM].slice(-240));
+        stage.setFrame(next, trails, true);
+        stage.turn(0.005, 0, 1);
+        own.push(performance.now() - now);
+        if (now - before.at < 10_000) requestAnimationFrame(step);
+        else resolve();
+      };
+      requestAnimationFrame(step);
+    });
+    const seconds = (performance.now() - before.at) / 1000;
+    own.sort((a, b) => a - b);
+    const gl = document.createElement('canvas').getContext('webgl2');
+    const info = gl?.getExtension('WEBGL_debug_renderer_info');
+    return {
+      pictures_per_second: (stage.drawn - before.drawn) / seconds,
+      page_ms: { median: own[own.length >> 1], p99: own[Math.floor(own.length * 0.99)] },
+      renderer: info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : 'unknown',
+    };
+  });
+  say({ what: 'draw', persons: 5, ...figures });
+}
+
+/** What the page and the server hold, minute by minute, while simulated time runs as fast as it can. */
+async function memory(server, page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('Performance.enable');
+  const started = performance.now();
+  const first = BigInt((await server.graphql('{ currentFrame { id } }')).currentFrame.id);
+  for (let minute = 0; minute <= Number(minutes); minute += 1) {
+    await page.waitForTimeout(Math.max(0, started + minute * 60_000 - performance.now()));
+    await session.send('HeapProfiler.collectGarbage');
+    const { metrics } = await session.send('Performance.getMetrics');
+    const metric = (name) => metrics.find((m) => m.name === name)?.value;
+    const { currentFrame } = await server.graphql('{ currentFrame { id } }');
+    const status = await readFile(`/proc/${server.child.pid}/status`, 'utf8');
+    say({
+      what: 'memory',
+      minute,
+      simulated_hours: Number(BigInt(currentFrame.id) - first) / 20 / 3600,
+      page_heap_mb: metric('JSHeapUsedSize') / 1e6,
+      nodes: metric('Nodes'),
+      listeners: metric('JSEventListeners'),
+      server_rss_mb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
+    });
+  }
+}
+
+const server = await Server.start(what === 'memory' ? ['run', '--source', 'sim:demo?speed=max'] : ['demo']);
+try {
+  if (what === 'load') await load(server);
+  else {
+    const page = await browser.newPage({ viewport: VIEWPORT });
+    await page.goto(server.url);
+    await people(page);
+    if (what === 'draw') await draw(page);
+    else if (what === 'memory') await memory(server, page);
+    else throw new Error('usage: node measure.mjs load|draw|memory [MINUTES]');
+  }
+} finally {
+  await browser.close();
+  await server[Symbol.asyncDispose]();
+}
