@@ -11,6 +11,9 @@ export interface Line {
   steps?: boolean;
 }
 
+/** Seconds between marks of a time axis. */
+const STEPS_S = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+
 interface Props {
   label: string;
   lines: Line[];
@@ -57,7 +60,7 @@ export function Plot({ label, lines, data: given, height, time, span, gap, least
           y: { range: (_, _from, to) => [0, Math.max(least, (Number.isFinite(to) ? to : 0) * 1.1)] },
         },
         axes: [
-          { ...axis, size: 24, space: 70, values: (_, at) => at.map((t) => latest.current.time(t)) },
+          { ...axis, size: 24, space: 70, incrs: STEPS_S, values: (_, at) => at.map((t) => latest.current.time(t)) },
           { ...axis, size: 40, space: 26 },
         ],
         series: [
