@@ -20,7 +20,10 @@ async function people(page) {
 /** From the address to people in the room, and what that loads, as the server packs it. */
 async function load(server) {
   // The demonstration's first frames take longer than any page.
-  await people(await browser.newPage());
+  const before = await browser.newPage();
+  await before.goto(server.url);
+  await people(before);
+  await before.close();
   const page = await browser.newPage({ viewport: VIEWPORT });
   const asked = [];
   page.on('request', (request) => asked.push(request));
