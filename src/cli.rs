@@ -66,7 +66,7 @@ pub enum Command {
     #[command(after_help = "Example: INVISPOSE_LISTEN=127.0.0.1:9000 invispose config")]
     Config(ConfigArgs),
     /// Train the pose network on simulated rooms
-    #[command(after_help = "Example: invispose train models/configs/first.toml --out training")]
+    #[command(after_help = "Example: invispose train models/configs/pose.toml --out training")]
     Train(Train),
     /// Measure a model or detector against ground truth
     #[command(after_help = "Example: invispose evaluate --suite unseen-room --json")]
@@ -232,7 +232,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Args)]
 pub struct Train {
     /// What to train, and on what
-    #[arg(value_name = "CONFIG", default_value = "models/configs/first.toml")]
+    #[arg(value_name = "CONFIG", default_value = "models/configs/pose.toml")]
     pub recipe: PathBuf,
     /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
     #[arg(long, value_name = "DIR", default_value = "invispose-training")]

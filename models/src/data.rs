@@ -5,8 +5,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     input::{
-        FEATURES, FIXED, FeatureTrack, Input, LinkInput, Moments, RATE_HZ, Reference, ReferenceBuilder,
-        STEPS, fixed_features,
+        BLOCK, BLOCKS, Binned, FEATURES, FIXED, FeatureTrack, Input, LinkInput, RATE_HZ, Reference,
+        ReferenceBuilder,
+        block::{self, Step},
+        fixed_features,
     },
     network::JOINTS,
     sim::{Activity, Randomisation, SceneConfig, SimError, Simulator, Split},
@@ -17,7 +19,8 @@ use crate::{
 pub const QUIET_S: f32 = 4.0;
 
 /// In which room a scene plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Place {
     /// The demo room, always the same.
     Demo,
@@ -98,10 +101,10 @@ impl Mirror {
 /// One link of a sequence.
 #[derive(Clone, Debug)]
 pub struct LinkTrack {
-    track: FeatureTrack,
-    reference: Reference,
-    transmitter_m: [f32; 3],
-    receiver_m: [f32; 3],
+    pub(crate) steps: Vec<Step>,
+    pub(crate) reference: Reference,
+    pub(crate) transmitter_m: [f32; 3],
+    pub(crate) receiver_m: [f32; 3],
 }
 
 /// A simulated scene as features over time, with its truth.
@@ -113,8 +116,8 @@ pub struct Sequence {
     pub room_m: [f32; 3],
     /// The links.
     pub links: Vec<LinkTrack>,
-    /// People at each step, from the end of the quiet seconds.
-    truth: Vec<Vec<Person>>,
+    /// People at the last step of each block, from the end of the quiet seconds.
+    pub(crate) truth: Vec<Vec<Person>>,
 }
 
 /// The scene and seed of a job.
@@ -149,18 +152,18 @@ pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
     let links = simulator.links().to_vec();
     let mut builders = vec![ReferenceBuilder::default(); links.len()];
     // The last step before people come may already hold their first packet.
-    for packet in simulator.packets(0.0, f64::from(QUIET_S) - 0.5 / f64::from(RATE_HZ)) {
+    let from_s = f64::from(QUIET_S);
+    for packet in simulator.packets(0.0, from_s - 0.5 / f64::from(RATE_HZ)) {
         builders[packet.link].push(links[packet.link].layout, &packet.csi);
     }
-    let steps = (job.seconds * RATE_HZ) as usize;
-    let mut grid: Vec<Vec<Option<(f64, Moments)>>> = vec![vec![None; steps]; links.len()];
-    let from_s = f64::from(QUIET_S);
+    let steps = (job.seconds * RATE_HZ) as usize / BLOCK * BLOCK;
+    let mut grid: Vec<Vec<Option<(f64, Binned)>>> = vec![vec![None; steps]; links.len()];
     for packet in simulator.packets(from_s, from_s + f64::from(job.seconds)) {
         let at = (packet.t_s - from_s) * f64::from(RATE_HZ);
         let off = (at - at.round()).abs();
         let Some(cell) = grid[packet.link].get_mut(at.round() as usize) else { continue };
         if cell.as_ref().is_none_or(|(before, _)| off < *before) {
-            *cell = Some((off, Moments::of(links[packet.link].layout, &packet.csi)));
+            *cell = Some((off, Binned::of(links[packet.link].layout, &packet.csi)));
         }
     }
     let tracks = links
@@ -171,20 +174,20 @@ pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
             let reference = builder.finish().ok_or_else(|| DataError::Silent(link.name.clone()))?;
             let mut track = FeatureTrack::new(reference.clone());
             for cell in grid {
-                track.push(cell.map(|(_, moments)| moments));
+                track.push(cell.map(|(_, packet)| packet));
             }
             Ok(LinkTrack {
-                track,
+                steps: track.into_steps(),
                 reference,
                 transmitter_m: config.transmitters[link.transmitter].position_m,
                 receiver_m: config.receivers[link.receiver].position_m,
             })
         })
         .collect::<Result<Vec<_>, DataError>>()?;
-    let truth = (0..steps)
-        .map(|step| {
+    let truth = (1..=steps / BLOCK)
+        .map(|block| {
             simulator
-                .people_at(from_s + step as f64 / f64::from(RATE_HZ))
+                .people_at(from_s + (block * BLOCK - 1) as f64 / f64::from(RATE_HZ))
                 .into_iter()
                 .map(|p| Person {
                     keypoints_m: p.keypoints,
@@ -197,15 +200,15 @@ pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
 }
 
 impl Sequence {
-    /// Where windows can end: after step `end - 1`, with all their steps within the sequence.
+    /// Where windows can end: after block `end - 1`, with all their blocks within the sequence.
     pub fn ends(&self) -> std::ops::Range<usize> {
-        STEPS..self.truth.len() + 1
+        BLOCKS..self.truth.len() + 1
     }
 
-    /// Appends a link's features, `[STEPS][FEATURES]`.
+    /// Appends a link's features, `[BLOCKS][FEATURES]`.
     pub fn features(&self, link: usize, end: usize, out: &mut Vec<f32>) {
-        debug_assert!(end >= STEPS);
-        out.extend_from_slice(self.links[link].track.slice(end));
+        debug_assert!(end >= BLOCKS);
+        out.extend(block::blocks(&self.links[link].steps[(end - BLOCKS) * BLOCK..end * BLOCK]));
     }
 
     /// A link's fixed features as seen in a mirror, `[FIXED]`.
@@ -235,17 +238,15 @@ impl Sequence {
     pub fn input(&self, end: usize) -> Input {
         let links: Vec<LinkInput> = (0..self.links.len())
             .map(|l| {
-                let mut features = Vec::with_capacity(STEPS * FEATURES);
+                let mut features = Vec::with_capacity(BLOCKS * FEATURES);
                 self.features(l, end, &mut features);
                 LinkInput { features, fixed: self.fixed(l, Mirror::default()) }
             })
             .collect();
-        let received = links
-            .iter()
-            .flat_map(|l| l.features.chunks_exact(FEATURES))
-            .filter(|f| f[FEATURES - 1] > 0.5)
-            .count();
-        let coverage = received as f32 / (links.len() * STEPS).max(1) as f32;
+        // A block's last number is its share of steps with a packet.
+        let received: f32 =
+            links.iter().flat_map(|l| l.features.chunks_exact(FEATURES)).map(|f| f[FEATURES - 1]).sum();
+        let coverage = received / (links.len() * BLOCKS).max(1) as f32;
         Input { room_m: self.room_m, links, coverage }
     }
 }
@@ -256,7 +257,7 @@ mod tests {
     use super::*;
     use crate::{
         evaluate::metrics::{angle_between, root, yaw},
-        input::LinkWindow,
+        input::{LinkWindow, STEPS},
     };
     use invispose_kernels::Complex32;
 
@@ -299,7 +300,7 @@ mod tests {
             })
             .collect();
         let served = Input::new(config.room.size_m, &windows).unwrap();
-        let trained = sequence.input(STEPS);
+        let trained = sequence.input(BLOCKS);
         assert_eq!(served.room_m, trained.room_m);
         for (a, b) in served.links.iter().zip(&trained.links) {
             assert_eq!(a.fixed, b.fixed);
@@ -323,6 +324,6 @@ mod tests {
         let b = Job { split: Split::Test, ..a.clone() };
         assert_ne!(scene(&a).1, scene(&b).1);
         let (x, y) = (simulate(&a).unwrap(), simulate(&a).unwrap());
-        assert_eq!(x.input(STEPS), y.input(STEPS));
+        assert_eq!(x.input(BLOCKS), y.input(BLOCKS));
     }
 }

@@ -1,19 +1,17 @@
 //! The pose network: what the links saw in, a set of persons out.
 //!
-//! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; the links'
-//! codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). A trunk turns the
-//! average into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object Detection with
-//! Transformers", 2020). What a moving body adds to the channel turns with every wavelength of path; where it comes from is told
-//! by phases between antennas and between subcarriers. So beside the packets themselves a link's encoder sees the second moments
-//! of its channels over the window and over its end, in which the turning cancels. Everything is a matrix product, which is what burn's CPU backend does best.
+//! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; for every block of
+//! time the links' codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). A trunk
+//! turns the window's blocks into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
+//! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
 use burn::{
-    module::{Module, Param},
+    module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
-    tensor::{Device, Distribution, Int, Tensor, TensorData, activation::relu},
+    tensor::{Device, Tensor, TensorData, activation::relu},
 };
 
-use crate::input::{ANTENNAS, BINS, FEATURES, FIXED, Input, PAIRS, STEPS};
+use crate::input::{BLOCKS, FEATURES, FIXED, Input};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -24,87 +22,61 @@ pub const ACTIVITIES: usize = 6;
 /// Numbers per slot, see [`Slot`].
 pub const OUTPUTS: usize = 1 + 3 + 1 + 3 * JOINTS + JOINTS + ACTIVITIES;
 
-/// Steps in a patch (100 ms at 50 Hz).
-const PATCH: usize = 5;
-const PATCHES: usize = STEPS / PATCH;
-/// Patches merged into one (400 ms).
-const MERGE: usize = 4;
-const SPANS: usize = PATCHES / MERGE;
-/// Real columns of the antenna pairs among a step's features.
-const PAIR_COLUMNS: usize = 2 * PAIRS.len() * BINS;
-/// Neighbouring amplitudes averaged for the second moments.
-const MEAN_OF: usize = 3;
-/// Columns whose second moments are taken.
-const COLUMNS: usize = PAIR_COLUMNS + ANTENNAS * BINS / MEAN_OF;
-/// Second moments and log powers of those columns.
-const MOMENTS: usize = COLUMNS * (COLUMNS + 1) / 2 + COLUMNS;
-/// Steps at the window's end whose moments are taken apart (400 ms).
-const RECENT: usize = MERGE * PATCH;
+/// Blocks merged into a span (400 ms).
+const MERGE: usize = 2;
+const SPANS: usize = BLOCKS / MERGE;
 
 /// Widths of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// Code of a patch.
-    pub patch: usize,
-    /// Code of a span of patches.
-    pub span: usize,
     /// Code of what does not change with time.
     pub fixed: usize,
-    /// Code of a link's second moments.
-    pub moments: usize,
-    /// Code of a link.
-    pub link: usize,
+    /// First code of a link's block.
+    pub encode: usize,
+    /// Second code of a link's block.
+    pub block: usize,
+    /// Code of a span of blocks of all links.
+    pub span: usize,
     /// Code of the site.
     pub trunk: usize,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { patch: 64, span: 96, fixed: 96, moments: 96, link: 192, trunk: 256 }
+        Self { fixed: 64, encode: 256, block: 256, span: 192, trunk: 320 }
     }
 }
 
 impl NetworkConfig {
     /// Multiply-adds of the matrix products for one window with this many links.
     pub fn multiply_adds(&self, links: usize) -> usize {
-        let per_link = PATCHES * PATCH * FEATURES * self.patch
-            + FIXED * self.fixed
-            + self.fixed * (2 * self.patch + 2 * self.moments + self.link)
-            + SPANS * MERGE * self.patch * self.span
-            + SPANS * self.span * self.link
-            + (STEPS + RECENT) * COLUMNS * COLUMNS
-            + 2 * MOMENTS * self.moments
-            + self.moments * self.link
-            + 2 * self.link * self.link;
-        let site = self.link * self.link
-            + self.link * self.trunk
+        let per_link = FIXED * self.fixed
+            + self.fixed * 2 * (self.encode + self.block)
+            + BLOCKS * (FEATURES * self.encode + self.encode * self.block);
+        let site = SPANS * MERGE * self.block * self.span
+            + SPANS * self.span * self.trunk
             + 2 * self.trunk * self.trunk
             + self.trunk * SLOTS * OUTPUTS;
         links * per_link + site
+    }
+
+    /// The widths, for checks.
+    pub(crate) fn widths(&self) -> [usize; 5] {
+        [self.fixed, self.encode, self.block, self.span, self.trunk]
     }
 
     /// A freshly initialised network.
     pub fn init(&self, device: &Device) -> PoseNetwork {
         let linear = |i, o| LinearConfig::new(i, o).init(device);
         PoseNetwork {
-            patch: linear(PATCH * FEATURES, self.patch),
-            place: Param::from_tensor(Tensor::random(
-                [PATCHES, self.patch],
-                Distribution::Normal(0.0, 0.02),
-                device,
-            )),
             fixed: linear(FIXED, self.fixed),
-            modulation: linear(self.fixed, 2 * self.patch),
-            span: linear(MERGE * self.patch, self.span),
-            moments: linear(2 * MOMENTS, self.moments),
-            moments_modulation: linear(self.fixed, 2 * self.moments),
-            link: linear(SPANS * self.span, self.link),
-            link_moments: linear(self.moments, self.link),
-            link_fixed: linear(self.fixed, self.link),
-            link_block: Residual::new(self.link, device),
-            link_site: linear(self.link, self.link),
-            trunk: linear(self.link, self.trunk),
+            encode: linear(FEATURES, self.encode),
+            encode_modulation: linear(self.fixed, 2 * self.encode),
+            block: linear(self.encode, self.block),
+            block_modulation: linear(self.fixed, 2 * self.block),
+            span: linear(MERGE * self.block, self.span),
+            trunk: linear(SPANS * self.span, self.trunk),
             trunk_block: Residual::new(self.trunk, device),
             head: linear(self.trunk, SLOTS * OUTPUTS),
         }
@@ -137,18 +109,12 @@ impl Residual {
 /// The network's weights.
 #[derive(Module, Debug)]
 pub struct PoseNetwork {
-    patch: Linear,
-    place: Param<Tensor<2>>,
     fixed: Linear,
-    modulation: Linear,
+    encode: Linear,
+    encode_modulation: Linear,
+    block: Linear,
+    block_modulation: Linear,
     span: Linear,
-    moments: Linear,
-    moments_modulation: Linear,
-    link: Linear,
-    link_moments: Linear,
-    link_fixed: Linear,
-    link_block: Residual,
-    link_site: Linear,
     trunk: Linear,
     trunk_block: Residual,
     head: Linear,
@@ -157,14 +123,12 @@ pub struct PoseNetwork {
 /// Windows of several sites as tensors. The links of all windows lie one after the other.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[links of all windows, patches, steps of a patch × FEATURES]`.
+    /// `[links of all windows, BLOCKS, FEATURES]`.
     features: Tensor<3>,
     /// `[links of all windows, FIXED]`.
     fixed: Tensor<2>,
     /// `[windows, links of all windows]`: averages a window's links.
     gather: Tensor<2>,
-    /// `[links of all windows, windows]`: hands a window's code to its links.
-    spread: Tensor<2>,
 }
 
 impl Batch {
@@ -177,7 +141,7 @@ impl Batch {
         Self::from_parts(features, fixed, &links.collect::<Vec<_>>(), device)
     }
 
-    /// From the features `[link][STEPS][FEATURES]` and fixed features `[link][FIXED]` of all windows' links in order, and
+    /// From the features `[link][BLOCKS][FEATURES]` and fixed features `[link][FIXED]` of all windows' links in order, and
     /// the number of links of each window.
     pub fn from_parts(features: Vec<f32>, fixed: Vec<f32>, links: &[usize], device: &Device) -> Self {
         let shape = Self::features_shape(links.iter().sum());
@@ -187,7 +151,7 @@ impl Batch {
 
     /// Shape of the features of so many links.
     pub(crate) fn features_shape(links: usize) -> [usize; 3] {
-        [links, PATCHES, PATCH * FEATURES]
+        [links, BLOCKS, FEATURES]
     }
 
     /// As [`Self::from_parts`], from features that are a tensor of [`Self::features_shape`].
@@ -199,12 +163,10 @@ impl Batch {
     ) -> Self {
         let (windows, total) = (links.len(), links.iter().sum::<usize>());
         let mut gather = vec![0.0f32; windows * total];
-        let mut spread = vec![0.0f32; windows * total];
         let mut at = 0;
         for (window, &n) in links.iter().enumerate() {
             for link in at..at + n {
                 gather[window * total + link] = 1.0 / n as f32;
-                spread[link * windows + window] = 1.0;
             }
             at += n;
         }
@@ -212,7 +174,6 @@ impl Batch {
             features,
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
-            spread: Tensor::from_data(TensorData::new(spread, [total, windows]), device),
         }
     }
 }
@@ -220,73 +181,28 @@ impl Batch {
 impl PoseNetwork {
     /// `[windows, SLOTS, OUTPUTS]`, see [`Slot`].
     pub fn forward(&self, batch: Batch) -> Tensor<3> {
-        let [links, patches, columns] = batch.features.dims();
-        let steps = batch.features.clone().reshape([links, patches * PATCH, columns / PATCH]);
         let fixed = relu(self.fixed.forward(batch.fixed));
-
-        let patch = self.patch.forward(batch.features);
-        let width = patch.dims()[2];
-        let modulation = self.modulation.forward(fixed.clone()).reshape([links, 2, width]);
-        let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
-        let shift = modulation.narrow(1, 1, 1) + self.place.val().unsqueeze_dim::<3>(0);
-        let patch = relu(patch * scale + shift);
-        let span = relu(self.span.forward(patch.reshape([links, patches / MERGE, MERGE * width])));
-        let [_, spans, width] = span.dims();
-
-        let moments = self.moments.forward(second_moments(steps));
-        let width_m = moments.dims()[1];
-        let modulation = self.moments_modulation.forward(fixed.clone());
-        let scale = modulation.clone().narrow(1, 0, width_m).add_scalar(1.0);
-        let moments = relu(moments * scale + modulation.narrow(1, width_m, width_m));
-
-        let link = self.link.forward(span.reshape([links, spans * width]))
-            + self.link_moments.forward(moments)
-            + self.link_fixed.forward(fixed);
-        let link = self.link_block.forward(link);
-        // What the other links saw changes what this one's code says.
-        let site = self.link_site.forward(batch.gather.clone().matmul(link.clone()));
-        let link = relu(link + batch.spread.matmul(site));
-        let site = self.trunk.forward(batch.gather.matmul(link));
-        let site = relu(self.trunk_block.forward(site));
+        let code = modulated(&self.encode, &self.encode_modulation, batch.features, &fixed);
+        let code = modulated(&self.block, &self.block_modulation, code, &fixed);
+        let [links, blocks, width] = code.dims();
+        let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
-        self.head.forward(site).reshape([windows, SLOTS, OUTPUTS])
+        let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));
+        let [_, spans, width] = span.dims();
+        let site = self.trunk.forward(span.reshape([windows, spans * width]));
+        let site = self.trunk_block.forward(site);
+        self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS])
     }
 }
 
-/// `[links, 2 × MOMENTS]` from `[links, STEPS, FEATURES]`: over the whole window and over its end, the upper triangle of
-/// `XᵀX` over its mean diagonal, and the logarithms of its diagonal.
-fn second_moments(steps: Tensor<3>) -> Tensor<2> {
-    let [links, count, _] = steps.dims();
-    let pairs = steps.clone().narrow(2, 0, PAIR_COLUMNS);
-    let amplitudes = steps
-        .narrow(2, PAIR_COLUMNS, ANTENNAS * BINS)
-        .reshape([links, count, ANTENNAS * BINS / MEAN_OF, MEAN_OF])
-        .mean_dim(3)
-        .reshape([links, count, ANTENNAS * BINS / MEAN_OF]);
-    let columns = Tensor::cat(vec![pairs, amplitudes], 2);
-    let device = columns.device();
-    let index = |keep: &dyn Fn(usize, usize) -> bool| {
-        let all = (0..COLUMNS).flat_map(|i| (i..COLUMNS).map(move |j| (i, j)));
-        let kept: Vec<i32> =
-            all.filter(|&(i, j)| keep(i, j)).map(|(i, j)| (i * COLUMNS + j) as i32).collect();
-        Tensor::<1, Int>::from_data(TensorData::from(kept.as_slice()), &device)
-    };
-    let (triangle, diagonal) = (index(&|_, _| true), index(&|i, j| i == j));
-    let of = |x: Tensor<3>| {
-        let n = x.dims()[1] as f32;
-        let product =
-            x.clone().swap_dims(1, 2).matmul(x).mul_scalar(1.0 / n).reshape([links, COLUMNS * COLUMNS]);
-        let power = product.clone().select(1, diagonal.clone());
-        let scale = power.clone().mean_dim(1).add_scalar(LEAST_POWER);
-        let shape = product.select(1, triangle.clone()) / scale;
-        let power = (power + LEAST_POWER).log().add_scalar(3.0).mul_scalar(0.5);
-        Tensor::cat(vec![shape, power], 1)
-    };
-    Tensor::cat(vec![of(columns.clone()), of(columns.narrow(1, count - RECENT, RECENT))], 1)
+/// `relu(linear(x) · (1 + scale) + shift)` with scale and shift from what is fixed, after Perez et al., "FiLM", 2018.
+fn modulated(linear: &Linear, modulation: &Linear, x: Tensor<3>, fixed: &Tensor<2>) -> Tensor<3> {
+    let x = linear.forward(x);
+    let [links, _, width] = x.dims();
+    let modulation = modulation.forward(fixed.clone()).reshape([links, 2, width]);
+    let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
+    relu(x * scale + modulation.narrow(1, 1, 1))
 }
-
-/// About the power that noise gives a compressed deviation.
-const LEAST_POWER: f32 = 0.02;
 
 /// One slot of the network's answer for one window, in the order of the output tensor.
 #[derive(Clone, Copy, Debug)]
@@ -351,7 +267,7 @@ mod tests {
             room_m: [5.0, 4.0, 2.5],
             links: (0..links)
                 .map(|l| crate::input::LinkInput {
-                    features: (0..STEPS * FEATURES).map(|i| number(i + 31 * l)).collect(),
+                    features: (0..BLOCKS * FEATURES).map(|i| number(i + 31 * l)).collect(),
                     fixed: (0..FIXED).map(|i| number(i * 3 + 17 * l)).collect(),
                 })
                 .collect(),
@@ -387,25 +303,10 @@ mod tests {
     fn the_parameters_are_as_many_as_the_layers_say() {
         let c = NetworkConfig::default();
         let network = c.init(&Device::flex());
-        let biases = c.patch
-            + 2 * c.patch
-            + c.fixed
-            + c.span
-            + c.moments
-            + 2 * c.moments
-            + 3 * c.link
-            + 2 * c.link
-            + c.link
-            + c.trunk
-            + 2 * c.trunk
-            + SLOTS * OUTPUTS;
-        let norms_and_places = 2 * c.link + 2 * c.trunk + PATCHES * c.patch;
-        let no_weights = (STEPS + RECENT) * COLUMNS * COLUMNS;
-        let shared_in_time =
-            (PATCHES - 1) * PATCH * FEATURES * c.patch + (SPANS - 1) * MERGE * c.patch * c.span;
-        assert_eq!(
-            network.num_params(),
-            c.multiply_adds(1) - no_weights - shared_in_time + biases + norms_and_places
-        );
+        let biases = c.fixed + 3 * (c.encode + c.block) + c.span + c.trunk + 2 * c.trunk + SLOTS * OUTPUTS;
+        let norms = 2 * c.trunk;
+        let shared_in_time = (BLOCKS - 1) * (FEATURES * c.encode + c.encode * c.block)
+            + (SPANS - 1) * MERGE * c.block * c.span;
+        assert_eq!(network.num_params(), c.multiply_adds(1) - shared_in_time + biases + norms);
     }
 }

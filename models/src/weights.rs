@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// The weights that ship with the program.
-pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/first.safetensors");
+pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/pose.safetensors");
 
 /// Version of the network's structure and of its input; weights of another version are refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a weights file says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,9 @@ pub struct Shape {
     pub steps: usize,
     /// Steps per second.
     pub rate_hz: f32,
-    /// Numbers per link and step.
+    /// Blocks of a window.
+    pub blocks: usize,
+    /// Numbers per link and block.
     pub features: usize,
     /// Numbers per link that do not change with time.
     pub fixed: usize,
@@ -98,6 +100,7 @@ impl Shape {
     pub const CURRENT: Self = Self {
         steps: input::STEPS,
         rate_hz: input::RATE_HZ,
+        blocks: input::BLOCKS,
         features: input::FEATURES,
         fixed: input::FIXED,
         slots: SLOTS,
@@ -245,9 +248,8 @@ pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, Save
 /// When the bytes are damaged, or of another program, version or shape.
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCard), LoadError> {
     let card = read_card(bytes)?;
-    let c = &card.network;
-    if [c.patch, c.span, c.fixed, c.moments, c.link, c.trunk].iter().any(|&w| w == 0 || w > MAX_WIDTH) {
-        return Err(LoadError::Tensors(format!("widths {c:?}")));
+    if card.network.widths().iter().any(|&w| w == 0 || w > MAX_WIDTH) {
+        return Err(LoadError::Tensors(format!("widths {:?}", card.network)));
     }
     let mut network = card.network.init(device);
     // Partial loading, so that the report below names everything that is wrong at once.

@@ -16,7 +16,7 @@ pub use tally::Scores;
 
 use crate::{
     data::{self, DataError, Job, Mirror, Place, Sequence},
-    input::RATE_HZ,
+    input::{BLOCK, RATE_HZ},
     predictor::{Detection, PredictError, Predictor},
     sim::{Activity, Split},
     weights::MeanPose,
@@ -113,9 +113,6 @@ pub enum EvaluateError {
     Predict(#[from] PredictError),
 }
 
-/// Steps between evaluated windows (0.2 s).
-const HOP: usize = 10;
-
 /// Evaluates on a suite. `progress` gets scenes done and in all.
 ///
 /// # Errors
@@ -183,8 +180,8 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
-        let ends: Vec<usize> = sequence.ends().step_by(HOP).collect();
-        self.seconds += (ends.len() * HOP) as f64 / f64::from(RATE_HZ);
+        let ends: Vec<usize> = sequence.ends().collect();
+        self.seconds += (ends.len() * BLOCK) as f64 / f64::from(RATE_HZ);
         let mut ghost_before = false;
         for ends in ends.chunks(64) {
             let inputs: Vec<_> = ends.par_iter().map(|&e| sequence.input(e)).collect();

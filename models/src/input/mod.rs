@@ -1,15 +1,18 @@
 //! What the pose network sees: windows of complex CSI made into numbers of one fixed shape.
 //!
 //! Training and serving call the same functions. The front end does not depend on the device: subcarriers are averaged
-//! into [`BINS`] groups, receive antennas are compared in pairs (the clock's and the gain's faults are common to them and
-//! cancel), time is brought to [`RATE_HZ`], and everything is told relative to the quiet room.
+//! into [`BINS`] groups, time is brought to [`RATE_HZ`], and every packet is brought to the quiet room's gain, phase and
+//! phase slope, which the clocks and the gain control change (the strongest part of the channel is the quiet room's). What then differs from the
+//! quiet room is what bodies add; the network sees its moments over blocks of [`BLOCK`] steps.
 
+pub(crate) mod block;
+mod channel;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
-mod moments;
 mod track;
 
-pub use moments::{Moments, Reference, ReferenceBuilder};
+pub use block::FEATURES;
+pub use channel::{Binned, Reference, ReferenceBuilder};
 pub use track::FeatureTrack;
 
 use invispose_kernels::{Complex32, Layout};
@@ -18,18 +21,18 @@ use invispose_kernels::{Complex32, Layout};
 pub const RATE_HZ: f32 = 50.0;
 /// Time steps of a window (2 s); the pose is that at the window's end.
 pub const STEPS: usize = 100;
+/// Steps of a block (0.2 s).
+pub const BLOCK: usize = 10;
+/// Blocks of a window.
+pub const BLOCKS: usize = STEPS / BLOCK;
 /// Seconds of a window.
 pub const WINDOW_S: f32 = STEPS as f32 / RATE_HZ;
 /// Groups of neighbouring subcarriers.
 pub const BINS: usize = 12;
 /// Receive antennas looked at; further ones are left out.
 pub const ANTENNAS: usize = 3;
-/// Antenna pairs compared.
-pub const PAIRS: [(usize, usize); 2] = [(1, 0), (2, 1)];
-/// Real channels per bin: a complex value for each pair, an amplitude for each antenna.
-pub const CHANNELS: usize = 2 * PAIRS.len() + ANTENNAS;
-/// Numbers per link and time step: the channels of every bin and whether a packet was received.
-pub const FEATURES: usize = CHANNELS * BINS + 1;
+/// Real channels per bin: a complex value for each antenna.
+pub const CHANNELS: usize = 2 * ANTENNAS;
 /// Numbers that say where a link's ends stand and what its radio is.
 pub const GEOMETRY: usize = 14;
 /// Numbers per link that do not change with time: the quiet room's channel and the geometry.
@@ -93,13 +96,13 @@ pub enum InputError {
     },
 }
 
-/// The lowest grid rate that is accepted; below it steps are repeated more than four times.
+/// The lowest grid rate that is accepted; below it fewer than one step in four holds a packet.
 pub const MIN_RATE_HZ: f32 = 12.5;
 
 /// One link of an [`Input`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkInput {
-    /// `[STEPS][FEATURES]`.
+    /// `[BLOCKS][FEATURES]`.
     pub features: Vec<f32>,
     /// `[FIXED]`: the reference's channels, then the geometry.
     pub fixed: Vec<f32>,
@@ -128,8 +131,8 @@ impl Input {
         let inputs = links
             .iter()
             .map(|link| {
-                let input = link_input(room_m, link);
-                received += input.features.chunks_exact(FEATURES).filter(|f| f[FEATURES - 1] > 0.5).count();
+                let (input, heard) = link_input(room_m, link);
+                received += heard;
                 input
             })
             .collect::<Vec<_>>();
@@ -170,26 +173,25 @@ pub fn check(room_m: [f32; 3], links: &[LinkWindow<'_>]) -> Result<(), InputErro
     Ok(())
 }
 
-fn link_input(room_m: [f32; 3], link: &LinkWindow<'_>) -> LinkInput {
+/// A link's input, and how many of its steps hold a packet.
+fn link_input(room_m: [f32; 3], link: &LinkWindow<'_>) -> (LinkInput, usize) {
     let values = link.layout.values();
     let mut track = FeatureTrack::new(link.reference.clone());
     for step in 0..STEPS {
         track.push(
-            nearest(link, step).map(|s| Moments::of(link.layout, &link.csi[s * values..(s + 1) * values])),
+            nearest(link, step).map(|s| Binned::of(link.layout, &link.csi[s * values..(s + 1) * values])),
         );
     }
-    LinkInput {
-        features: track.window(STEPS),
-        fixed: fixed_features(link.reference, room_m, link.transmitter_m, link.receiver_m),
-    }
+    let fixed = fixed_features(link.reference, room_m, link.transmitter_m, link.receiver_m);
+    (LinkInput { features: track.blocks(), fixed }, track.received())
 }
 
-/// The received step of the window that lies nearest to the network's step, at most half a network step (or half a grid
-/// step, if that is longer) away.
+/// The received step of the window that lies nearest to the network's step, at most half a network step away: no packet
+/// stands for two steps.
 fn nearest(link: &LinkWindow<'_>, step: usize) -> Option<usize> {
     let before_end_s = (STEPS - 1 - step) as f32 / RATE_HZ;
     let at = link.received.len() as f32 - 1.0 - before_end_s * link.rate_hz;
-    let reach = (0.5 * link.rate_hz / RATE_HZ).max(0.5);
+    let reach = 0.5 * link.rate_hz / RATE_HZ;
     let from = (at - reach).ceil().max(0.0) as usize;
     let to = (at + reach).floor();
     if to < 0.0 {
@@ -208,7 +210,7 @@ pub fn fixed_features(
     receiver_m: [f32; 3],
 ) -> Vec<f32> {
     let mut out = vec![0.0; FIXED];
-    reference.moments.write_channels(&mut out[..CHANNELS * BINS]);
+    reference.write(&mut out[..CHANNELS * BINS]);
     let g = &mut out[CHANNELS * BINS..];
     let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
     let difference: [f32; 3] = std::array::from_fn(|i| receiver_m[i] - transmitter_m[i]);
@@ -276,7 +278,8 @@ mod tests {
         let a = Input::new([5.0, 4.0, 2.5], &[window(layout, &clean, &received, RATE_HZ, &r)]).unwrap();
         let b = Input::new([5.0, 4.0, 2.5], &[window(layout, &faulty, &received, RATE_HZ, &r)]).unwrap();
         for (x, y) in a.links[0].features.iter().zip(&b.links[0].features) {
-            assert!((x - y).abs() < 1e-3, "{x} {y}");
+            // Steps are rounded to 1 / 2048.
+            assert!((x - y).abs() < 0.02, "{x} {y}");
         }
     }
 
@@ -293,10 +296,10 @@ mod tests {
                 let r = reference(layout, &values[layout.values()..2 * layout.values()]);
                 let input =
                     Input::new([5.0, 4.0, 2.5], &[window(layout, &values, &received, rate, &r)]).unwrap();
-                assert_eq!(input.links[0].features.len(), STEPS * FEATURES);
+                assert_eq!(input.links[0].features.len(), BLOCKS * FEATURES);
                 assert_eq!(input.links[0].fixed.len(), FIXED);
                 assert!(input.links[0].features.iter().chain(&input.links[0].fixed).all(|v| v.is_finite()));
-                assert!(input.coverage > 0.5 && input.coverage <= 1.0, "{}", input.coverage);
+                assert!(input.coverage > 0.25 && input.coverage <= 1.0, "{}", input.coverage);
             }
         }
     }
@@ -309,9 +312,10 @@ mod tests {
         let r = reference(layout, &packet);
         let received = vec![true; STEPS];
         let input = Input::new([5.0, 4.0, 2.5], &[window(layout, &values, &received, RATE_HZ, &r)]).unwrap();
-        for step in input.links[0].features.chunks_exact(FEATURES) {
-            assert!(step[..FEATURES - 1].iter().all(|v| v.abs() < 1e-4));
-            assert_eq!(step[FEATURES - 1], 1.0);
+        for block in input.links[0].features.chunks_exact(FEATURES) {
+            // No second moment, the logarithm of next to nothing, every packet received.
+            assert!(block[..BLOCK].iter().all(|v| v.abs() < 1e-4));
+            assert!(block.iter().any(|v| *v < -2.0) && block[FEATURES - 1] == 1.0);
         }
     }
 

@@ -1,55 +1,41 @@
 //! A link's features over time.
 
-use super::{FEATURES, Moments, Reference, STEPS};
+use super::{Binned, Reference, STEPS, block};
 
-/// Turns one link's packets, step by step at [`super::RATE_HZ`], into the network's features. A step without a packet
-/// repeats the last one and says so in the mask.
+/// Turns one link's packets, step by step at [`super::RATE_HZ`], into the network's features.
 #[derive(Clone, Debug)]
 pub struct FeatureTrack {
     reference: Reference,
-    /// `[step][FEATURES]`.
-    features: Vec<f32>,
+    steps: Vec<block::Step>,
 }
 
 impl FeatureTrack {
     /// An empty track of a link with this quiet-room reference.
     pub fn new(reference: Reference) -> Self {
-        Self { reference, features: Vec::new() }
+        Self { reference, steps: Vec::new() }
     }
 
-    /// Adds the next step.
-    pub fn push(&mut self, packet: Option<Moments>) {
-        let at = self.features.len();
-        self.features.resize(at + FEATURES, 0.0);
-        let (before, now) = self.features.split_at_mut(at);
-        match packet {
-            Some(moments) => {
-                moments.write_deviation(&self.reference.moments, &mut now[..FEATURES - 1]);
-                now[FEATURES - 1] = 1.0;
-            }
-            None if at > 0 => now[..FEATURES - 1].copy_from_slice(&before[at - FEATURES..at - 1]),
-            None => {}
-        }
+    /// Adds the next step. A packet that has nothing in common with the quiet room counts as not received.
+    pub fn push(&mut self, packet: Option<Binned>) {
+        let mut deviation = [0.0; block::VALUES];
+        let heard = packet.is_some_and(|p| self.reference.write_deviation(&p, &mut deviation));
+        self.steps.push(block::step(heard.then_some(&deviation)));
     }
 
-    /// Steps so far.
-    pub fn steps(&self) -> usize {
-        self.features.len() / FEATURES
+    /// All whole blocks from the first step on, `[block][FEATURES]`.
+    pub fn blocks(&self) -> Vec<f32> {
+        block::blocks(&self.steps)
     }
 
-    /// The window of [`STEPS`] steps that ends before step `end`, all of it within the track, `[STEPS][FEATURES]`.
-    pub fn slice(&self, end: usize) -> &[f32] {
-        &self.features[(end - STEPS) * FEATURES..end * FEATURES]
+    /// The steps so far.
+    #[cfg(feature = "nn")]
+    pub(crate) fn into_steps(self) -> Vec<block::Step> {
+        self.steps
     }
 
-    /// The window of [`STEPS`] steps that ends before step `end`, `[STEPS][FEATURES]`; steps before the track's start
-    /// are zero (not received).
-    pub fn window(&self, end: usize) -> Vec<f32> {
-        let mut out = vec![0.0; STEPS * FEATURES];
-        let end = end.min(self.steps());
-        let from = end.saturating_sub(STEPS);
-        out[(STEPS - (end - from)) * FEATURES..]
-            .copy_from_slice(&self.features[from * FEATURES..end * FEATURES]);
-        out
+    /// Steps among the last [`STEPS`] that hold a packet.
+    pub fn received(&self) -> usize {
+        let last = &self.steps[self.steps.len().saturating_sub(STEPS)..];
+        last.iter().filter(|s| block::received(s)).count()
     }
 }

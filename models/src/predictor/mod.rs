@@ -18,7 +18,7 @@ pub use on_gpu::DeviceWindow;
 
 use crate::{
     evaluate::metrics::distance,
-    input::{FEATURES, FIXED, Input, LinkInput, STEPS},
+    input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
     network::{Batch, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
     weights::{self, DEFAULT_WEIGHTS, ModelCard},
 };
@@ -149,7 +149,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// Name and version of the model, e.g. `first 0.1.0`.
+    /// Name and version of the model, e.g. `pose 0.2.0`.
     pub fn model(&self) -> String {
         format!("{} {}", self.card.name, self.card.version)
     }
@@ -183,7 +183,7 @@ impl Predictor {
     /// # Errors
     /// When the device fails.
     pub fn warm_up(&self) -> Result<(), PredictError> {
-        let link = LinkInput { features: vec![0.0; STEPS * FEATURES], fixed: vec![0.0; FIXED] };
+        let link = LinkInput { features: vec![0.0; BLOCKS * FEATURES], fixed: vec![0.0; FIXED] };
         let input = Input { room_m: [5.0, 4.0, 2.5], links: vec![link; 3], coverage: 1.0 };
         self.predict(&[input]).map(|_| ())
     }
@@ -208,7 +208,7 @@ impl Predictor {
     pub(crate) fn outputs(&self, inputs: &[Input]) -> Result<Vec<f32>, PredictError> {
         let fits = |i: &Input| {
             !i.links.is_empty()
-                && i.links.iter().all(|l| l.features.len() == STEPS * FEATURES && l.fixed.len() == FIXED)
+                && i.links.iter().all(|l| l.features.len() == BLOCKS * FEATURES && l.fixed.len() == FIXED)
         };
         if let Some(bad) = inputs.iter().position(|i| !fits(i)) {
             return Err(PredictError::Shape(bad));

@@ -16,7 +16,7 @@ pub(super) fn fit(predictor: &Predictor, validation: &[Sequence]) -> Result<Cali
     let within_m = Calibration::default().within_m;
     let (mut presence, mut keypoint) = (Vec::new(), Vec::new());
     for sequence in validation {
-        let ends: Vec<usize> = sequence.ends().step_by(10).collect();
+        let ends: Vec<usize> = sequence.ends().collect();
         let inputs: Vec<_> = ends.iter().map(|&e| sequence.input(e)).collect();
         let outputs = predictor.outputs(&inputs)?;
         for (window, &end) in outputs.chunks_exact(SLOTS * OUTPUTS).zip(&ends) {

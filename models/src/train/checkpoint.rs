@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::{module::Module, optim::ModuleOptimizer};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, io};
+use super::{TrainConfig, TrainError, io};
 use crate::network::PoseNetwork;
 
 #[derive(Serialize, Deserialize)]
@@ -50,8 +50,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The step of the checkpoint in the folder, if there is one of this configuration.
-pub(super) fn read(folder: &Path, config: &str) -> Result<Option<u64>, TrainError> {
+/// The step of the checkpoint in the folder, if there is one that `config` would have come to as well.
+pub(super) fn read(folder: &Path, config: &TrainConfig) -> Result<Option<u64>, TrainError> {
     let path = folder.join(STATE);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -60,7 +60,7 @@ pub(super) fn read(folder: &Path, config: &str) -> Result<Option<u64>, TrainErro
     };
     let state: State = serde_json::from_slice(&bytes)
         .map_err(|e| TrainError::Checkpoint { path: path.display().to_string(), reason: e.to_string() })?;
-    if state.config != config {
+    if !TrainConfig::from_toml(&state.config).is_ok_and(|c| c.same_until(config, state.step)) {
         let reason = "is of another configuration; use another folder or remove it".to_owned();
         return Err(TrainError::Checkpoint { path: path.display().to_string(), reason });
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::{
     data::{Job, Place},
+    input::WINDOW_S,
     network::NetworkConfig,
     sim::Split,
 };
@@ -28,36 +29,43 @@ pub struct TrainConfig {
     pub optimiser: OptimiserConfig,
 }
 
-/// Simulated scenes; every sequence has people of its own, and every random room is drawn anew.
+/// Simulated scenes; every sequence has people of its own, and every random room is drawn anew. Windows are drawn evenly
+/// over the sequences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Sequences of the demo room.
-    pub demo_sequences: usize,
-    /// Seconds of each.
-    pub demo_s: f32,
-    /// Random rooms.
-    pub random_rooms: usize,
-    /// Seconds in each.
-    pub random_s: f32,
-    /// Share of sequences with nobody, one, two and three people.
-    pub people: [f32; 4],
     /// Packets per second and transmitter.
     pub packet_hz: f32,
     /// Probability that a window lacks one of its links.
     pub lose_link: f64,
-    /// Standard deviation of a gain, in dB, that each receive antenna's quiet amplitudes get anew in every window, and of noise
-    /// on every number of the quiet channel: without them the quiet channel tells the network which sequence it sees.
-    #[serde(default)]
-    pub quiet_gain_db: f32,
-    /// See `quiet_gain_db`.
+    /// Standard deviation of noise on every number of the quiet channel, anew in every window: without it the quiet
+    /// channel may tell the network which sequence it sees.
     #[serde(default)]
     pub quiet_noise: f32,
-    /// Sequences of the demo room, and random rooms, that are kept for validation and calibration.
-    pub validation: [usize; 2],
+    /// Scenes to train on.
+    pub train: Vec<SceneGroup>,
+    /// Scenes for validation and calibration.
+    pub validation: Vec<SceneGroup>,
 }
 
-/// AdamW with a linear start and a cosine end.
+/// Sequences of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SceneGroup {
+    /// In which room.
+    pub place: Place,
+    /// How many people.
+    pub people: usize,
+    /// Number of the first sequence; no two groups of one place share a number.
+    pub first: u32,
+    /// Sequences.
+    pub count: u32,
+    /// Seconds of each.
+    pub seconds: f32,
+}
+
+/// AdamW. The learning rate rises linearly, stays, and falls linearly at the end (Hägele et al., "Scaling Laws and
+/// Compute-Optimal Training Beyond Fixed Training Durations", 2024), so that until it falls the number of steps is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimiserConfig {
@@ -69,6 +77,8 @@ pub struct OptimiserConfig {
     pub learning_rate: f64,
     /// Steps until it is reached.
     pub warm_up: u64,
+    /// Steps at the end over which it falls to a fiftieth.
+    pub cool_down: u64,
     /// Weight decay.
     pub weight_decay: f32,
     /// Steps between validations (and checkpoints).
@@ -92,21 +102,31 @@ impl TrainConfig {
 
     pub(super) fn check(&self) -> Result<(), TrainError> {
         let fail = |what: &str| Err(TrainError::Config(what.to_owned()));
-        let (d, o, n) = (&self.data, &self.optimiser, &self.network);
-        if d.demo_sequences + d.random_rooms == 0 {
-            return fail("data: no sequences");
+        let (d, o) = (&self.data, &self.optimiser);
+        if d.train.is_empty() || d.validation.is_empty() {
+            return fail("data.train and data.validation: no scenes");
         }
-        if !(5.0..=3600.0).contains(&d.demo_s) || !(5.0..=3600.0).contains(&d.random_s) {
-            return fail("data.demo_s and data.random_s: 5 to 3600 seconds");
-        }
-        if d.people.iter().any(|p| !p.is_finite() || *p < 0.0) || d.people.iter().sum::<f32>() <= 0.0 {
-            return fail("data.people: four shares, not all zero");
+        for groups in [&d.train, &d.validation] {
+            if groups
+                .iter()
+                .any(|g| !(WINDOW_S..=3600.0).contains(&g.seconds) || g.people > 8 || g.count == 0)
+            {
+                return fail("data: groups of at least one sequence, 2 to 3600 seconds, at most 8 people");
+            }
+            let shared = |a: &SceneGroup, b: &SceneGroup| {
+                a.place == b.place
+                    && a.first < b.first.saturating_add(b.count)
+                    && b.first < a.first.saturating_add(a.count)
+            };
+            if groups.iter().enumerate().any(|(i, a)| groups[i + 1..].iter().any(|b| shared(a, b))) {
+                return fail("data: two groups of one place share numbers");
+            }
         }
         if !(12.5..=1000.0).contains(&d.packet_hz) || !(0.0..=1.0).contains(&d.lose_link) {
             return fail("data.packet_hz: 12.5 to 1000; data.lose_link: 0 to 1");
         }
-        if !(0.0..=20.0).contains(&d.quiet_gain_db) || !(0.0..=1.0).contains(&d.quiet_noise) {
-            return fail("data.quiet_gain_db: 0 to 20; data.quiet_noise: 0 to 1");
+        if !(0.0..=1.0).contains(&d.quiet_noise) {
+            return fail("data.quiet_noise: 0 to 1");
         }
         if o.steps == 0 || o.batch == 0 || o.batch > 4096 || o.validate_every == 0 {
             return fail("optimiser: steps, batch (at most 4096) and validate_every must be above 0");
@@ -114,7 +134,7 @@ impl TrainConfig {
         if !(o.learning_rate > 0.0 && o.learning_rate < 1.0 && (0.0..1.0).contains(&o.weight_decay)) {
             return fail("optimiser.learning_rate: above 0 and below 1; weight_decay: 0 to 1");
         }
-        if [n.patch, n.span, n.fixed, n.moments, n.link, n.trunk].iter().any(|w| !(1..=8192).contains(w)) {
+        if self.network.widths().iter().any(|w| !(1..=8192).contains(w)) {
             return fail("network: widths of 1 to 8192");
         }
         Ok(())
@@ -123,51 +143,45 @@ impl TrainConfig {
     pub(super) fn learning_rate(&self, step: u64) -> f64 {
         let o = &self.optimiser;
         let start = ((step + 1) as f64 / o.warm_up.max(1) as f64).min(1.0);
-        let share = (step as f64 / o.steps as f64).min(1.0);
-        let end = 0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
-        o.learning_rate * start * end
+        let left = o.steps.saturating_sub(step) as f64 / o.cool_down.max(1) as f64;
+        o.learning_rate * start * left.clamp(0.02, 1.0)
+    }
+
+    /// Whether a training with `other` was the same until `step`: only the number of steps differs, and the learning rate
+    /// has not fallen yet.
+    pub(super) fn same_until(&self, other: &Self, step: u64) -> bool {
+        let mut prolonged = other.clone();
+        prolonged.optimiser.steps = self.optimiser.steps;
+        let shorter = self.optimiser.steps.min(other.optimiser.steps);
+        self == other || (*self == prolonged && step <= shorter.saturating_sub(self.optimiser.cool_down))
     }
 }
 
 impl DataConfig {
     /// What is to be simulated for a split.
     pub fn jobs(&self, split: Split) -> Vec<Job> {
-        let (demo, random) = match split {
-            Split::Train => (self.demo_sequences, self.random_rooms),
-            Split::Validation | Split::Test => (self.validation[0], self.validation[1]),
+        let groups = if split == Split::Train { &self.train } else { &self.validation };
+        let job = |g: &SceneGroup, index| Job {
+            place: g.place,
+            split,
+            index,
+            people: g.people,
+            seconds: g.seconds,
+            packet_hz: self.packet_hz,
         };
-        let one = |place, count: usize, seconds| {
-            (0..count).map(move |index| Job {
-                place,
-                split,
-                index: index as u32,
-                people: self.people_of(index, count),
-                seconds,
-                packet_hz: self.packet_hz,
-            })
-        };
-        one(Place::Demo, demo, self.demo_s).chain(one(Place::Random, random, self.random_s)).collect()
-    }
-
-    /// Spreads the shares evenly over the sequences.
-    fn people_of(&self, index: usize, count: usize) -> usize {
-        let total: f32 = self.people.iter().sum();
-        let at = (index as f32 + 0.5) / count.max(1) as f32 * total;
-        let mut sum = 0.0;
-        self.people
-            .iter()
-            .position(|share| {
-                sum += share;
-                at < sum
-            })
-            .unwrap_or(1)
+        groups.iter().flat_map(|g| (0..g.count).map(move |i| job(g, g.first + i))).collect()
     }
 
     /// In a sentence, for the model card.
     pub fn describe(&self) -> String {
+        let of = |place: Place| {
+            let groups = self.train.iter().filter(move |g| g.place == place);
+            groups.fold((0, 0.0), |(n, h), g| (n + g.count, h + g.count as f32 * g.seconds / 3600.0))
+        };
+        let ((demo, demo_h), (random, random_h)) = (of(Place::Demo), of(Place::Random));
+        let most = self.train.iter().map(|g| g.people).max().unwrap_or(0);
         format!(
-            "simulated: {} sequences of {} s in the demo room and {} random rooms of {} s, nobody to three people",
-            self.demo_sequences, self.demo_s, self.random_rooms, self.random_s
+            "simulated: {demo_h:.1} h in {demo} sequences in the demo room and {random_h:.1} h in {random} random rooms, nobody to {most} people"
         )
     }
 }

@@ -139,8 +139,8 @@ pub fn loss(
     let per_person = |t: Tensor<2>| t.sum().mul_scalar(per_match);
     let (root, pose) = (per_person(root_mean), per_person(pose_mean));
     let total = presence.clone().mul_scalar(2.0)
-        + root.clone()
-        + pose.clone().mul_scalar(3.0)
+        + root.clone().mul_scalar(2.0)
+        + pose.clone().mul_scalar(2.0)
         + (per_person(root_nll) + per_person(pose_nll)).mul_scalar(0.05)
         + activity.mul_scalar(0.1);
     Loss { total, parts: Tensor::cat(vec![presence, root, pose], 0) }

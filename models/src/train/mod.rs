@@ -1,5 +1,6 @@
 //! Training of the pose network on simulated scenes.
 
+mod cache;
 mod calibrate;
 mod checkpoint;
 mod config;
@@ -20,12 +21,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-pub use config::{DataConfig, OptimiserConfig, TrainConfig};
+pub use config::{DataConfig, OptimiserConfig, SceneGroup, TrainConfig};
 
 use crate::{
     data::{self, DataError, Mirror, Place, Sequence},
     evaluate,
-    input::{ANTENNAS, BINS, CHANNELS, FEATURES, FIXED, STEPS},
+    input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED},
     network::{Batch, PoseNetwork},
     predictor::Predictor,
     sim::Split,
@@ -127,8 +128,8 @@ pub fn run(
 ) -> Result<Trained, TrainError> {
     config.check()?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
-    let training = generate(config, Split::Train, &mut progress)?;
-    let validation = generate(config, Split::Validation, &mut progress)?;
+    let training = generate(config, Split::Train, folder, &mut progress)?;
+    let validation = generate(config, Split::Validation, folder, &mut progress)?;
 
     let inner = Device::flex();
     let device = inner.clone().autodiff();
@@ -141,7 +142,7 @@ pub fn run(
         .init();
     let mut step = 0;
     let config_text = config.to_toml();
-    if let Some(found) = checkpoint::read(folder, &config_text)? {
+    if let Some(found) = checkpoint::read(folder, config)? {
         step = found;
         (network, optimiser) = checkpoint::load(folder, network, optimiser)?;
     }
@@ -236,18 +237,24 @@ fn finish(
     Ok(Trained { weights: bytes, card })
 }
 
-/// Simulates all sequences of a split, in parallel.
+/// All sequences of a split: those that the folder holds, else simulated, in parallel, and kept there.
 fn generate(
     config: &TrainConfig,
     split: Split,
+    folder: &Path,
     progress: &mut (dyn FnMut(Progress) -> bool + Send),
 ) -> Result<Vec<Sequence>, TrainError> {
     let jobs = config.data.jobs(split);
+    let path = folder.join(if split == Split::Train { "scenes-train.bin" } else { "scenes-validation.bin" });
+    if let Some(sequences) = cache::read(&path, &jobs) {
+        return Ok(sequences);
+    }
     let (send, receive) = std::sync::mpsc::channel();
-    let total = jobs.len();
+    let (total, jobs_ref) = (jobs.len(), &jobs);
     std::thread::scope(|scope| {
         let work = scope.spawn(move || {
-            jobs.par_iter()
+            jobs_ref
+                .par_iter()
                 .map(|job| {
                     let sequence = data::simulate(job);
                     // Nobody listens any more once the callback asked to stop.
@@ -264,6 +271,7 @@ fn generate(
             going &= progress(Progress::Data { done, total });
         }
         let sequences = work.join().unwrap_or(Err(DataError::Panicked))?;
+        cache::write(&path, &jobs, &sequences)?;
         if going { Ok(sequences) } else { Err(TrainError::Stopped(0)) }
     })
 }
@@ -304,19 +312,11 @@ fn rng(config: &TrainConfig, step: u64, purpose: u64) -> ChaCha8Rng {
     rng
 }
 
-/// See [`DataConfig::quiet_gain_db`].
+/// See [`DataConfig::quiet_noise`].
 fn blur_quiet(fixed: &mut [f32], data: &DataConfig, rng: &mut ChaCha8Rng) {
-    let mut normal = || {
+    for v in &mut fixed[..CHANNELS * BINS] {
         let (a, b): (f32, f32) = (rng.random(), rng.random());
-        (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
-    };
-    let (quiet, _) = fixed.split_at_mut(CHANNELS * BINS);
-    for antenna in quiet[(CHANNELS - ANTENNAS) * BINS..].chunks_exact_mut(BINS) {
-        let gain = 10f32.powf(data.quiet_gain_db * normal() / 20.0);
-        antenna.iter_mut().for_each(|v| *v *= gain);
-    }
-    for v in quiet {
-        *v += data.quiet_noise * normal();
+        *v += data.quiet_noise * (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos();
     }
 }
 
@@ -338,7 +338,7 @@ fn assemble(
         |s: &Sequence, lost: u8| (0..s.links.len()).filter(move |l| lost >> l & 1 == 0).collect::<Vec<_>>();
     let links: Vec<usize> = drawn.iter().map(|(s, _, _, lost)| kept(&training[*s], *lost).len()).collect();
     let total: usize = links.iter().sum();
-    let mut features = Vec::with_capacity(total * STEPS * FEATURES);
+    let mut features = Vec::with_capacity(total * BLOCKS * FEATURES);
     let mut fixed = Vec::with_capacity(total * FIXED);
     let (mut persons, mut rooms) = (Vec::new(), Vec::new());
     for (s, end, mirror, lost) in drawn {
@@ -385,7 +385,7 @@ fn mean_pose(training: &[Sequence]) -> MeanPose {
     let mut count = 0.0f64;
     let (mut root, mut pose) = ([0.0f64; 3], [[0.0f64; 3]; 17]);
     for sequence in training {
-        for end in sequence.ends().step_by(10) {
+        for end in sequence.ends() {
             for person in sequence.persons(end, Mirror::default()) {
                 let r = evaluate::metrics::root(&person.keypoints_m);
                 let centre = [0.5 * sequence.room_m[0], 0.5 * sequence.room_m[1], 0.0];

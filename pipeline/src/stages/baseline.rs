@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// Version of this file's format: 1.
+    /// Version of this file's format: 2.
     pub version: u32,
     /// One entry a link and layout.
     pub links: Vec<LinkBaseline>,
@@ -45,7 +45,7 @@ pub struct BaselineError {
 }
 
 /// The format's version.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// A baseline is some kilobytes a link; more than this is something else.
 const MAX_BYTES: u64 = 64 << 20;
 

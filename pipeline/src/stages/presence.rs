@@ -12,7 +12,7 @@ use invispose_kernels::Layout;
 use invispose_models::input::{Reference, ReferenceBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{Baseline, LinkBaseline};
+use super::baseline::{Baseline, LinkBaseline, VERSION};
 use super::breathing::{BreathingConfig, BreathingMonitor};
 use super::cleanup::{CleanLink, CleanWindow};
 use crate::csi::LinkId;
@@ -162,7 +162,7 @@ impl PresenceDetector {
             })
             .collect();
         links.sort_by(|a, b| (&a.link, a.layout).cmp(&(&b.link, b.layout)));
-        Baseline { version: 1, links }
+        Baseline { version: VERSION, links }
     }
 
     /// True once after a link has learned its level or brought its reference up to date.

@@ -1,0 +1,124 @@
+//! What a link saw during a block of steps, in numbers from which the wavelength's turning is gone.
+//!
+//! What a moving body adds to the channel turns once with every wavelength of path. Where it stands is told by the phases
+//! between antennas and between subcarriers, which the second moments over some packets keep; how fast its path
+//! changes is told by products of packets a few steps apart.
+
+use invispose_kernels::Complex32;
+
+use super::{ANTENNAS, BINS, BLOCK, CHANNELS};
+
+/// Neighbouring bins averaged for the second moments.
+const MEAN_OF: usize = 2;
+/// Complex columns of the second moments.
+const COLUMNS: usize = ANTENNAS * BINS / MEAN_OF;
+/// Distances in steps of the products over time.
+const LAGS: usize = 4;
+
+/// Numbers of a block: second moments over their trace (diagonal, then real and imaginary parts above it), the
+/// logarithm of the trace, products over time, the mean, and the share of steps with a packet.
+pub const FEATURES: usize = COLUMNS * COLUMNS + 1 + 2 * LAGS + 2 * COLUMNS + 1;
+
+/// About the trace of noise.
+const LEAST_POWER: f32 = 1e-3;
+/// Brings second moments and means to a spread of about 1.
+const MOMENT_SCALE: f32 = 12.0;
+const MEAN_SCALE: f32 = 3.0;
+
+/// Numbers of a step.
+pub(crate) const VALUES: usize = CHANNELS * BINS;
+
+/// A step's deviation from the quiet room, `[CHANNELS][BINS]` in units of 1 / [`UNITS`]; [`SILENT`] first without a packet.
+/// Rounded towards zero, by far less than noise is; hours of scenes fit into memory.
+pub(crate) type Step = [i16; VALUES];
+
+const UNITS: f32 = 2048.0;
+const SILENT: i16 = i16::MIN;
+
+/// The step of a packet's deviation, or of no packet.
+pub(super) fn step(deviation: Option<&[f32; VALUES]>) -> Step {
+    deviation.map_or([SILENT; VALUES], |d| d.map(|v| (v * UNITS) as i16))
+}
+
+/// Whether a packet was received.
+pub(super) fn received(step: &Step) -> bool {
+    step[0] != SILENT
+}
+
+type Columns = [Complex32; COLUMNS];
+
+fn columns(step: &Step) -> Option<Columns> {
+    let per = BINS / MEAN_OF;
+    received(step).then(|| {
+        std::array::from_fn(|c| {
+            let (antenna, bin) = (c / per, c % per * MEAN_OF);
+            let at = antenna * 2 * BINS + bin;
+            let mean = |from: usize| {
+                step[from..from + MEAN_OF].iter().map(|v| f32::from(*v)).sum::<f32>()
+                    / (UNITS * MEAN_OF as f32)
+            };
+            Complex32::new(mean(at), mean(at + BINS))
+        })
+    })
+}
+
+/// The features of whole blocks, `[block][FEATURES]`.
+pub(crate) fn blocks(steps: &[Step]) -> Vec<f32> {
+    let mut out = vec![0.0; steps.len() / BLOCK * FEATURES];
+    for (steps, out) in steps.chunks_exact(BLOCK).zip(out.chunks_exact_mut(FEATURES)) {
+        features(steps, out);
+    }
+    out
+}
+
+/// The features of [`BLOCK`] steps, `[FEATURES]`; all 0 without a packet.
+fn features(steps: &[Step], out: &mut [f32]) {
+    debug_assert_eq!(out.len(), FEATURES);
+    out.fill(0.0);
+    let steps: Vec<Option<Columns>> = steps.iter().map(columns).collect();
+    let received = steps.iter().flatten().count();
+    if received == 0 {
+        return;
+    }
+    let scale = 1.0 / received as f32;
+    let mut moments = [[Complex32::new(0.0, 0.0); COLUMNS]; COLUMNS];
+    let mut mean = [Complex32::new(0.0, 0.0); COLUMNS];
+    for step in steps.iter().flatten() {
+        for (i, (row, a)) in moments.iter_mut().zip(step).enumerate() {
+            mean[i] += a * scale;
+            let a = a * scale;
+            for (m, b) in row.iter_mut().zip(step).skip(i) {
+                *m += a * b.conj();
+            }
+        }
+    }
+    let power = (0..COLUMNS).map(|i| moments[i][i].re).sum::<f32>() + LEAST_POWER;
+    let (above, rest) = out.split_at_mut(COLUMNS * COLUMNS);
+    let (diagonal, above) = above.split_at_mut(COLUMNS);
+    let (real, imaginary) = above.split_at_mut(COLUMNS * (COLUMNS - 1) / 2);
+    let mut at = 0;
+    for i in 0..COLUMNS {
+        diagonal[i] = MOMENT_SCALE * moments[i][i].re / power;
+        for m in &moments[i][i + 1..] {
+            (real[at], imaginary[at]) = (MOMENT_SCALE * m.re / power, MOMENT_SCALE * m.im / power);
+            at += 1;
+        }
+    }
+    rest[0] = 0.5 * power.ln() + 1.0;
+    for (lag, out) in rest[1..1 + 2 * LAGS].chunks_exact_mut(2).enumerate() {
+        let pairs = steps.iter().zip(&steps[lag + 1..]).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?)));
+        let (mut sum, mut count) = (Complex32::new(0.0, 0.0), 0usize);
+        for (before, after) in pairs {
+            sum += after.iter().zip(before).map(|(a, b)| a * b.conj()).sum::<Complex32>();
+            count += 1;
+        }
+        let scale = 1.0 / (count.max(1) as f32 * power);
+        (out[0], out[1]) = (sum.re * scale, sum.im * scale);
+    }
+    let size = MEAN_SCALE / power.sqrt();
+    let means = &mut rest[1 + 2 * LAGS..];
+    for (i, m) in mean.iter().enumerate() {
+        (means[i], means[COLUMNS + i]) = (m.re * size, m.im * size);
+    }
+    means[2 * COLUMNS] = received as f32 / BLOCK as f32;
+}
