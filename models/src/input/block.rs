@@ -9,21 +9,21 @@ use invispose_kernels::Complex32;
 use super::{ANTENNAS, BINS, BLOCK, CHANNELS};
 
 /// Neighbouring bins averaged for the second moments.
-const MEAN_OF: usize = 2;
+pub(super) const MEAN_OF: usize = 2;
 /// Complex columns of the second moments.
 const COLUMNS: usize = ANTENNAS * BINS / MEAN_OF;
 /// Distances in steps of the products over time.
-const LAGS: usize = 4;
+pub(super) const LAGS: usize = 4;
 
 /// Numbers of a block: second moments over their trace (diagonal, then real and imaginary parts above it), the
 /// logarithm of the trace, products over time, the mean, and the share of steps with a packet.
 pub const FEATURES: usize = COLUMNS * COLUMNS + 1 + 2 * LAGS + 2 * COLUMNS + 1;
 
 /// About the trace of noise.
-const LEAST_POWER: f32 = 1e-3;
+pub(super) const LEAST_POWER: f32 = 1e-3;
 /// Brings second moments and means to a spread of about 1.
-const MOMENT_SCALE: f32 = 12.0;
-const MEAN_SCALE: f32 = 3.0;
+pub(super) const MOMENT_SCALE: f32 = 12.0;
+pub(super) const MEAN_SCALE: f32 = 3.0;
 
 /// Numbers of a step.
 pub(crate) const VALUES: usize = CHANNELS * BINS;
@@ -32,7 +32,7 @@ pub(crate) const VALUES: usize = CHANNELS * BINS;
 /// Rounded towards zero, by far less than noise is; hours of scenes fit into memory.
 pub(crate) type Step = [i16; VALUES];
 
-const UNITS: f32 = 2048.0;
+pub(super) const UNITS: f32 = 2048.0;
 const SILENT: i16 = i16::MIN;
 
 /// The step of a packet's deviation, or of no packet.
@@ -43,6 +43,29 @@ pub(super) fn step(deviation: Option<&[f32; VALUES]>) -> Step {
 /// Whether a packet was received.
 pub(super) fn received(step: &Step) -> bool {
     step[0] != SILENT
+}
+
+/// Adds another step's deviation; no packet if either has none.
+#[cfg(feature = "nn")]
+pub(crate) fn add(sum: &mut Step, other: &Step) {
+    if !(received(sum) && received(other)) {
+        *sum = [SILENT; VALUES];
+        return;
+    }
+    for (a, b) in sum.iter_mut().zip(other) {
+        *a = a.saturating_add(*b).max(-i16::MAX);
+    }
+}
+
+/// Adds noise to a step with a packet: normal numbers of `next` times `size`.
+#[cfg(feature = "nn")]
+pub(crate) fn blur(step: &mut Step, size: f32, mut next: impl FnMut() -> f32) {
+    if received(step) {
+        for v in step {
+            *v = (f32::from(*v) + size * UNITS * next()).clamp(-f32::from(i16::MAX), f32::from(i16::MAX))
+                as i16;
+        }
+    }
 }
 
 type Columns = [Complex32; COLUMNS];

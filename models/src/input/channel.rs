@@ -148,6 +148,13 @@ impl Reference {
         Self { channel, antennas, packets }
     }
 
+    /// `[antenna][bin]`, and each antenna's factor that takes its receive chain out.
+    #[cfg(feature = "gpu")]
+    pub(super) fn channel_and_chains(&self) -> ([[Complex32; BINS]; ANTENNAS], [Complex32; ANTENNAS]) {
+        let values = self.values();
+        (values, Self::chains(&values))
+    }
+
     fn values(&self) -> Values {
         self.channel.map(|row| row.map(|[re, im]| Complex32::new(re, im)))
     }
@@ -195,7 +202,7 @@ fn write(values: &Values, chains: &[Complex32; ANTENNAS], out: &mut [f32]) {
 }
 
 /// Deviations beyond this many times the quiet channel are no bodies' doing.
-const LIMIT: f32 = 8.0;
+pub(super) const LIMIT: f32 = 8.0;
 
 /// Averages packets into a [`Reference`].
 #[derive(Clone, Debug)]
