@@ -39,10 +39,14 @@ pub struct Job {
     pub index: u32,
     /// How many people.
     pub people: usize,
-    /// Seconds after the quiet ones.
+    /// Seconds after the quiet ones that are skipped: people are then in the midst of something.
+    pub after_s: f32,
+    /// Seconds looked at.
     pub seconds: f32,
     /// Packets per second and transmitter.
     pub packet_hz: f32,
+    /// Signal to noise ratio, dB; that of the place where absent.
+    pub snr_db: Option<f32>,
 }
 
 /// A true person.
@@ -134,6 +138,7 @@ pub fn scene(job: &Job) -> (SceneConfig, u64) {
     config.people.count = job.people;
     config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
     config.radio.packet_hz = job.packet_hz;
+    config.faults.snr_db = job.snr_db.or(config.faults.snr_db);
     if job.place == Place::Random {
         // Sites do not all have three receivers.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -156,7 +161,9 @@ pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
     for packet in simulator.packets(0.0, from_s - 0.5 / f64::from(RATE_HZ)) {
         builders[packet.link].push(links[packet.link].layout, &packet.csi);
     }
-    let steps = (job.seconds * RATE_HZ) as usize / BLOCK * BLOCK;
+    // Packets keep their place on the grid.
+    let from_s = from_s + (f64::from(job.after_s) * f64::from(RATE_HZ)).round() / f64::from(RATE_HZ);
+    let steps = (job.seconds * RATE_HZ).round() as usize / BLOCK * BLOCK;
     let mut grid: Vec<Vec<Option<(f64, Binned)>>> = vec![vec![None; steps]; links.len()];
     for packet in simulator.packets(from_s, from_s + f64::from(job.seconds)) {
         let at = (packet.t_s - from_s) * f64::from(RATE_HZ);
@@ -207,8 +214,33 @@ impl Sequence {
 
     /// Appends a link's features, `[BLOCKS][FEATURES]`.
     pub fn features(&self, link: usize, end: usize, out: &mut Vec<f32>) {
+        out.extend(block::blocks(self.window(link, end)));
+    }
+
+    fn window(&self, link: usize, end: usize) -> &[Step] {
         debug_assert!(end >= BLOCKS);
-        out.extend(block::blocks(&self.links[link].steps[(end - BLOCKS) * BLOCK..end * BLOCK]));
+        &self.links[link].steps[(end - BLOCKS) * BLOCK..end * BLOCK]
+    }
+
+    /// As [`Self::features`], with what the people of other windows (sequence and end) of the same room add to its quiet
+    /// channel: what bodies scatter adds up, only the shadows that they cast on each other are missing. `vary` may change
+    /// each step.
+    pub(crate) fn features_joined(
+        &self,
+        link: usize,
+        end: usize,
+        others: &[(&Self, usize)],
+        vary: impl FnMut(&mut Step),
+        out: &mut Vec<f32>,
+    ) {
+        let mut steps = self.window(link, end).to_vec();
+        for (other, end) in others {
+            for (sum, step) in steps.iter_mut().zip(other.window(link, *end)) {
+                block::add(sum, step);
+            }
+        }
+        steps.iter_mut().for_each(vary);
+        out.extend(block::blocks(&steps));
     }
 
     /// A link's fixed features as seen in a mirror, `[FIXED]`.
@@ -262,7 +294,16 @@ mod tests {
     use invispose_kernels::Complex32;
 
     fn job(place: Place) -> Job {
-        Job { place, split: Split::Validation, index: 9, people: 1, seconds: 3.0, packet_hz: 50.0 }
+        Job {
+            place,
+            split: Split::Validation,
+            index: 9,
+            people: 1,
+            after_s: 0.0,
+            seconds: 3.0,
+            packet_hz: 50.0,
+            snr_db: None,
+        }
     }
 
     #[test]

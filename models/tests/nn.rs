@@ -27,7 +27,16 @@ fn somebody() -> &'static Sequence {
 
 fn job(people: usize, index: u32) -> Job {
     let (seconds, packet_hz) = (30.0, RATE_HZ);
-    Job { place: Place::Demo, split: Split::Test, index, people, seconds, packet_hz }
+    Job {
+        place: Place::Demo,
+        split: Split::Test,
+        index,
+        people,
+        after_s: 0.0,
+        seconds,
+        packet_hz,
+        snr_db: None,
+    }
 }
 
 fn simulate(people: usize, index: u32) -> Sequence {

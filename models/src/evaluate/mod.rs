@@ -32,7 +32,7 @@ pub enum Suite {
     SeenRoom,
     /// Rooms never seen.
     UnseenRoom,
-    /// The demo room and rooms never seen, with nobody in them.
+    /// The demo room and rooms never seen, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
     EmptyRoom,
 }
 
@@ -49,16 +49,23 @@ impl std::str::FromStr for Suite {
     }
 }
 
+/// Noise of the empty rooms, each as often in the demo room as elsewhere.
+const EMPTY_SNR_DB: [f32; 5] = [10.0, 16.0, 22.0, 28.0, 34.0];
+
 impl Suite {
     fn jobs(self) -> Vec<Job> {
-        let job = |place, index, people, seconds, packet_hz| Job {
+        let noisy = |place, index, people, seconds, packet_hz, snr_db| Job {
             place,
             split: Split::Test,
             index,
             people,
+            after_s: 0.0,
             seconds,
             packet_hz,
+            snr_db,
         };
+        let job =
+            |place, index, people, seconds, packet_hz| noisy(place, index, people, seconds, packet_hz, None);
         match self {
             Self::SeenRoom => {
                 (0..30u32).map(|i| job(Place::Demo, i, 1 + i as usize % 3, 20.0, 100.0)).collect()
@@ -67,7 +74,10 @@ impl Suite {
                 (100..160u32).map(|i| job(Place::Random, i, 1 + i as usize % 3, 8.0, 100.0)).collect()
             }
             Self::EmptyRoom => (200..230u32)
-                .map(|i| job(if i % 2 == 0 { Place::Demo } else { Place::Random }, i, 0, 120.0, 50.0))
+                .map(|i| {
+                    let place = if i % 2 == 0 { Place::Demo } else { Place::Random };
+                    noisy(place, i, 0, 120.0, 50.0, Some(EMPTY_SNR_DB[i as usize / 2 % EMPTY_SNR_DB.len()]))
+                })
                 .collect(),
         }
     }

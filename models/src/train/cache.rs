@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What the numbers in the file mean; counted up when the simulator or the input changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The file's first bytes: which scenes it holds.
 fn key(jobs: &[Job]) -> Vec<u8> {
@@ -22,6 +22,12 @@ fn key(jobs: &[Job]) -> Vec<u8> {
         .iter()
         .flat_map(|v| v.to_le_bytes())
         .collect()
+}
+
+/// Name of the file that holds these scenes.
+pub(super) fn name(jobs: &[Job]) -> String {
+    let key: String = key(jobs).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("scenes-{key}.bin")
 }
 
 /// Writes the sequences of `jobs`. The file is put in place at once.

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::{module::Module, optim::ModuleOptimizer};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainConfig, TrainError, io};
+use super::{TrainConfig, TrainError, course::Course, io};
 use crate::network::PoseNetwork;
 
 #[derive(Serialize, Deserialize)]
@@ -13,6 +13,8 @@ struct State {
     step: u64,
     /// A checkpoint of another configuration is not gone on from.
     config: String,
+    #[serde(default)]
+    course: Course,
 }
 
 const STATE: &str = "checkpoint.json";
@@ -26,6 +28,7 @@ pub(super) fn write(
     folder: &Path,
     config: &str,
     step: u64,
+    course: &Course,
     network: &PoseNetwork,
     optimiser: &ModuleOptimizer,
 ) -> Result<(), TrainError> {
@@ -36,7 +39,7 @@ pub(super) fn write(
         std::fs::read(folder.join(STATE)).ok().and_then(|b| serde_json::from_slice::<State>(&b).ok());
     network.clone().save_file(&n).map_err(|e| fail(&n, e.to_string()))?;
     optimiser.save(&o).map_err(|e| fail(&o, e.to_string()))?;
-    let state = State { step, config: config.to_owned() };
+    let state = State { step, config: config.to_owned(), course: course.clone() };
     let bytes = serde_json::to_vec(&state).map_err(|e| fail(folder, e.to_string()))?;
     let (new, path) = (folder.join("checkpoint.json.new"), folder.join(STATE));
     std::fs::write(&new, bytes).map_err(|e| io(&new, e))?;
@@ -50,8 +53,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The step of the checkpoint in the folder, if there is one that `config` would have come to as well.
-pub(super) fn read(folder: &Path, config: &TrainConfig) -> Result<Option<u64>, TrainError> {
+/// The step and the course of the checkpoint in the folder, if there is one that `config` would have come to as well.
+pub(super) fn read(folder: &Path, config: &TrainConfig) -> Result<Option<(u64, Course)>, TrainError> {
     let path = folder.join(STATE);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
@@ -60,11 +63,12 @@ pub(super) fn read(folder: &Path, config: &TrainConfig) -> Result<Option<u64>, T
     };
     let state: State = serde_json::from_slice(&bytes)
         .map_err(|e| TrainError::Checkpoint { path: path.display().to_string(), reason: e.to_string() })?;
-    if !TrainConfig::from_toml(&state.config).is_ok_and(|c| c.same_until(config, state.step)) {
+    let falls_at = state.course.falls_at();
+    if !TrainConfig::from_toml(&state.config).is_ok_and(|c| c.same_until(config, state.step, falls_at)) {
         let reason = "is of another configuration; use another folder or remove it".to_owned();
         return Err(TrainError::Checkpoint { path: path.display().to_string(), reason });
     }
-    Ok(Some(state.step))
+    Ok(Some((state.step, state.course)))
 }
 
 /// Network and optimiser of the checkpoint that [`read`] found.

@@ -29,8 +29,7 @@ pub struct TrainConfig {
     pub optimiser: OptimiserConfig,
 }
 
-/// Simulated scenes; every sequence has people of its own, and every random room is drawn anew. Windows are drawn evenly
-/// over the sequences.
+/// Simulated scenes; every sequence has people of its own, and every random room is drawn anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -42,6 +41,13 @@ pub struct DataConfig {
     /// channel may tell the network which sequence it sees.
     #[serde(default)]
     pub quiet_noise: f32,
+    /// Probability that a window of one person in the demo room gets the persons of one or two other such windows beside
+    /// (one and two of them as often).
+    #[serde(default)]
+    pub join: f64,
+    /// Probability that a window is seen by noisier radios than the simulated ones: by up to [`Self::NOISE`]'s end.
+    #[serde(default)]
+    pub noise: f64,
     /// Scenes to train on.
     pub train: Vec<SceneGroup>,
     /// Scenes for validation and calibration.
@@ -62,6 +68,19 @@ pub struct SceneGroup {
     pub count: u32,
     /// Seconds of each.
     pub seconds: f32,
+    /// Each begins at another moment of so many seconds after the quiet ones.
+    #[serde(default)]
+    pub spread_s: f32,
+    /// How often windows are drawn from it beside the other groups; as it has sequences where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f32>,
+}
+
+impl SceneGroup {
+    /// How often windows are drawn from it.
+    pub(super) fn weight(&self) -> f32 {
+        self.share.unwrap_or(self.count as f32)
+    }
 }
 
 /// AdamW. The learning rate rises linearly, stays, and falls linearly at the end (Hägele et al., "Scaling Laws and
@@ -83,6 +102,10 @@ pub struct OptimiserConfig {
     pub weight_decay: f32,
     /// Steps between validations (and checkpoints).
     pub validate_every: u64,
+    /// After so many validations in a row none of which was the best so far, the learning rate begins to fall; never
+    /// before its time where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
 }
 
 impl TrainConfig {
@@ -113,6 +136,13 @@ impl TrainConfig {
             {
                 return fail("data: groups of at least one sequence, 2 to 3600 seconds, at most 8 people");
             }
+            if groups.iter().any(|g| !(0.0..=3600.0).contains(&g.spread_s) || !(g.weight() >= 0.0))
+                || !(groups.iter().map(SceneGroup::weight).sum::<f32>() > 0.0)
+            {
+                return fail(
+                    "data: a group's spread_s of 0 to 3600 seconds, shares of 0 and more, not all 0",
+                );
+            }
             let shared = |a: &SceneGroup, b: &SceneGroup| {
                 a.place == b.place
                     && a.first < b.first.saturating_add(b.count)
@@ -125,8 +155,11 @@ impl TrainConfig {
         if !(12.5..=1000.0).contains(&d.packet_hz) || !(0.0..=1.0).contains(&d.lose_link) {
             return fail("data.packet_hz: 12.5 to 1000; data.lose_link: 0 to 1");
         }
-        if !(0.0..=1.0).contains(&d.quiet_noise) {
-            return fail("data.quiet_noise: 0 to 1");
+        if !(0.0..=1.0).contains(&d.quiet_noise)
+            || !(0.0..=1.0).contains(&d.join)
+            || !(0.0..=1.0).contains(&d.noise)
+        {
+            return fail("data.quiet_noise, data.join, data.noise: 0 to 1");
         }
         if o.steps == 0 || o.batch == 0 || o.batch > 4096 || o.validate_every == 0 {
             return fail("optimiser: steps, batch (at most 4096) and validate_every must be above 0");
@@ -140,36 +173,49 @@ impl TrainConfig {
         Ok(())
     }
 
-    pub(super) fn learning_rate(&self, step: u64) -> f64 {
+    /// The learning rate of a step of a training that ends after `end` steps.
+    pub(super) fn learning_rate(&self, step: u64, end: u64) -> f64 {
         let o = &self.optimiser;
         let start = ((step + 1) as f64 / o.warm_up.max(1) as f64).min(1.0);
-        let left = o.steps.saturating_sub(step) as f64 / o.cool_down.max(1) as f64;
+        let left = end.saturating_sub(step) as f64 / o.cool_down.max(1) as f64;
         o.learning_rate * start * left.clamp(0.02, 1.0)
     }
 
     /// Whether a training with `other` was the same until `step`: only the number of steps differs, and the learning rate
-    /// has not fallen yet.
-    pub(super) fn same_until(&self, other: &Self, step: u64) -> bool {
+    /// has not fallen yet, which it did from `falls_at` on if it did early.
+    pub(super) fn same_until(&self, other: &Self, step: u64, falls_at: Option<u64>) -> bool {
         let mut prolonged = other.clone();
         prolonged.optimiser.steps = self.optimiser.steps;
         let shorter = self.optimiser.steps.min(other.optimiser.steps);
-        self == other || (*self == prolonged && step <= shorter.saturating_sub(self.optimiser.cool_down))
+        let falls_at = falls_at.unwrap_or(shorter.saturating_sub(self.optimiser.cool_down));
+        self == other || (*self == prolonged && step <= falls_at)
     }
 }
 
 impl DataConfig {
-    /// What is to be simulated for a split.
-    pub fn jobs(&self, split: Split) -> Vec<Job> {
-        let groups = if split == Split::Train { &self.train } else { &self.validation };
-        let job = |g: &SceneGroup, index| Job {
-            place: g.place,
+    /// From and to: standard deviation of the noise that is added, in units of the quiet channel's root mean square. At 28 dB a
+    /// bin of 30 subcarriers has 0.018 in each part.
+    pub(super) const NOISE: [f32; 2] = [0.01, 0.25];
+
+    /// The groups of a split.
+    pub(super) fn groups(&self, split: Split) -> &[SceneGroup] {
+        if split == Split::Train { &self.train } else { &self.validation }
+    }
+
+    /// What is to be simulated for a group of a split.
+    pub(super) fn jobs(&self, split: Split, group: &SceneGroup) -> Vec<Job> {
+        let job = |index: u32| Job {
+            place: group.place,
             split,
             index,
-            people: g.people,
-            seconds: g.seconds,
+            people: group.people,
+            // Evenly, whatever the number of sequences (Weyl, 1916).
+            after_s: (f64::from(index) * 0.618_033_988_75).fract() as f32 * group.spread_s,
+            seconds: group.seconds,
             packet_hz: self.packet_hz,
+            snr_db: None,
         };
-        groups.iter().flat_map(|g| (0..g.count).map(move |i| job(g, g.first + i))).collect()
+        (group.first..group.first + group.count).map(job).collect()
     }
 
     /// In a sentence, for the model card.

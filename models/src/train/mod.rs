@@ -4,7 +4,10 @@ mod cache;
 mod calibrate;
 mod checkpoint;
 mod config;
+mod course;
 pub(crate) mod loss;
+mod scenes;
+mod windows;
 
 use std::{
     io::Write,
@@ -17,21 +20,19 @@ use burn::{
     optim::{AdamWConfig, GradientsParams},
     tensor::Device,
 };
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
 pub use config::{DataConfig, OptimiserConfig, SceneGroup, TrainConfig};
 
 use crate::{
-    data::{self, DataError, Mirror, Place, Sequence},
+    data::{self, DataError, Mirror, Sequence},
     evaluate,
-    input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED},
-    network::{Batch, PoseNetwork},
+    network::PoseNetwork,
     predictor::Predictor,
     sim::Split,
     weights::{self, Calibration, MeanPose, ModelCard, SaveError, Shape},
 };
+use course::Course;
+use windows::Windows;
 
 /// Where training is; the callback returns whether to go on.
 #[derive(Clone, Debug)]
@@ -128,8 +129,14 @@ pub fn run(
 ) -> Result<Trained, TrainError> {
     config.check()?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
-    let training = generate(config, Split::Train, folder, &mut progress)?;
-    let validation = generate(config, Split::Validation, folder, &mut progress)?;
+    let Some(training) = scenes::make(&config.data, Split::Train, folder, &mut progress)? else {
+        return Err(TrainError::Stopped(0));
+    };
+    let Some(validation) = scenes::make(&config.data, Split::Validation, folder, &mut progress)? else {
+        return Err(TrainError::Stopped(0));
+    };
+    let training = Windows::new(config, training);
+    let validation: Vec<Sequence> = validation.into_iter().flatten().collect();
 
     let inner = Device::flex();
     let device = inner.clone().autodiff();
@@ -140,18 +147,17 @@ pub fn run(
         .with_weight_decay(o.weight_decay)
         .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
         .init();
-    let mut step = 0;
+    let (mut step, mut course) = (0, Course::default());
     let config_text = config.to_toml();
     if let Some(found) = checkpoint::read(folder, config)? {
-        step = found;
+        (step, course) = found;
         (network, optimiser) = checkpoint::load(folder, network, optimiser)?;
     }
     let mut curve = Curve::open(folder, step)?;
     let mut average: Option<[f32; 4]> = None;
 
-    while step < o.steps {
-        let drawn = draw(&training, config, step);
-        let picture = assemble(&training, &drawn, config, step, &device);
+    while step < course.end(o) {
+        let picture = training.picture(step, &device);
         let persons: Vec<&[data::Person]> = picture.persons.iter().map(Vec::as_slice).collect();
         let outputs = network.forward(picture.batch);
         let plain: Vec<f32> = outputs
@@ -176,7 +182,7 @@ pub fn run(
             return Err(TrainError::Diverged(step));
         }
         let gradients = GradientsParams::from_grads(loss.total.backward(), &network);
-        network = optimiser.step(config.learning_rate(step), network, gradients);
+        network = optimiser.step(config.learning_rate(step, course.end(o)), network, gradients);
         step += 1;
 
         let now = [total, presence, root, pose];
@@ -185,28 +191,40 @@ pub fn run(
             Some(a) => std::array::from_fn(|i| a[i] + 0.02 * (now[i] - a[i])),
         };
         average = Some(mean);
-        if step % 20 == 0 || step == o.steps {
+        let end = course.end(o);
+        if step % 20 == 0 || step == end {
             curve.line(step, "train", &mean)?;
             let [loss, a, b, c] = mean;
-            if !progress(Progress::Step { step, total: o.steps, loss, parts: [a, b, c] }) {
-                checkpoint::write(folder, &config_text, step, &network, &optimiser)?;
+            if !progress(Progress::Step { step, total: end, loss, parts: [a, b, c] }) {
+                checkpoint::write(folder, &config_text, step, &course, &network, &optimiser)?;
                 return Err(TrainError::Stopped(step));
             }
         }
-        if step % o.validate_every == 0 && step < o.steps {
-            let card = card(config, &config_text, commit, step, &training);
+        if step % o.validate_every == 0 && step < end {
+            let card = card(config, &config_text, commit, step, training.sequences());
             let predictor = Predictor::from_network(network.valid(), card, inner.clone());
             let metrics =
                 evaluate::summary(&predictor, &validation).map_err(|e| TrainError::Device(e.to_string()))?;
             curve.metrics(step, &metrics)?;
+            course.judge(step, &metrics, o);
             let go_on = progress(Progress::Validation { step, metrics });
-            checkpoint::write(folder, &config_text, step, &network, &optimiser)?;
+            checkpoint::write(folder, &config_text, step, &course, &network, &optimiser)?;
             if !progress(Progress::Checkpoint(folder.to_path_buf())) || !go_on {
                 return Err(TrainError::Stopped(step));
             }
         }
     }
-    finish(config, &config_text, commit, step, network.valid(), &training, &validation, folder, &mut progress)
+    finish(
+        config,
+        &config_text,
+        commit,
+        step,
+        network.valid(),
+        training.sequences(),
+        &validation,
+        folder,
+        &mut progress,
+    )
 }
 
 /// Calibrates, measures and writes the finished network.
@@ -235,124 +253,6 @@ fn finish(
     let path = folder.join("weights.safetensors");
     std::fs::write(&path, &bytes).map_err(|e| io(&path, e))?;
     Ok(Trained { weights: bytes, card })
-}
-
-/// All sequences of a split: those that the folder holds, else simulated, in parallel, and kept there.
-fn generate(
-    config: &TrainConfig,
-    split: Split,
-    folder: &Path,
-    progress: &mut (dyn FnMut(Progress) -> bool + Send),
-) -> Result<Vec<Sequence>, TrainError> {
-    let jobs = config.data.jobs(split);
-    let path = folder.join(if split == Split::Train { "scenes-train.bin" } else { "scenes-validation.bin" });
-    if let Some(sequences) = cache::read(&path, &jobs) {
-        return Ok(sequences);
-    }
-    let (send, receive) = std::sync::mpsc::channel();
-    let (total, jobs_ref) = (jobs.len(), &jobs);
-    std::thread::scope(|scope| {
-        let work = scope.spawn(move || {
-            jobs_ref
-                .par_iter()
-                .map(|job| {
-                    let sequence = data::simulate(job);
-                    // Nobody listens any more once the callback asked to stop.
-                    let _ = send.send(());
-                    sequence
-                })
-                .collect::<Result<Vec<_>, _>>()
-        });
-        let mut going = true;
-        for done in 1..=total {
-            if receive.recv().is_err() {
-                break;
-            }
-            going &= progress(Progress::Data { done, total });
-        }
-        let sequences = work.join().unwrap_or(Err(DataError::Panicked))?;
-        cache::write(&path, &jobs, &sequences)?;
-        if going { Ok(sequences) } else { Err(TrainError::Stopped(0)) }
-    })
-}
-
-/// One training window: which sequence, which end, seen in which mirror.
-type Drawn = (usize, usize, Mirror, u8);
-
-/// The windows of a step; the same step of the same configuration draws the same.
-fn draw(training: &[Sequence], config: &TrainConfig, step: u64) -> Vec<Drawn> {
-    let mut rng = rng(config, step, 0);
-    (0..config.optimiser.batch)
-        .map(|_| {
-            let index = rng.random_range(0..training.len());
-            let sequence = &training[index];
-            let ends = sequence.ends();
-            let end = rng.random_range(ends);
-            // A mirrored room is another room that is just as possible; the demo room is only what it is.
-            let mirror = if sequence.place == Place::Random {
-                Mirror { x: rng.random_bool(0.5), y: rng.random_bool(0.5), swap: rng.random_bool(0.5) }
-            } else {
-                Mirror::default()
-            };
-            let links = sequence.links.len();
-            let lost = if links > 1 && rng.random_bool(config.data.lose_link) {
-                1 << rng.random_range(0..links)
-            } else {
-                0u8
-            };
-            (index, end, mirror, lost)
-        })
-        .collect()
-}
-
-/// Random numbers of a step, for one purpose.
-fn rng(config: &TrainConfig, step: u64, purpose: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    rng.set_stream(purpose);
-    rng
-}
-
-/// See [`DataConfig::quiet_noise`].
-fn blur_quiet(fixed: &mut [f32], data: &DataConfig, rng: &mut ChaCha8Rng) {
-    for v in &mut fixed[..CHANNELS * BINS] {
-        let (a, b): (f32, f32) = (rng.random(), rng.random());
-        *v += data.quiet_noise * (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos();
-    }
-}
-
-struct Picture {
-    batch: Batch,
-    persons: Vec<Vec<data::Person>>,
-    rooms: Vec<[f32; 3]>,
-}
-
-fn assemble(
-    training: &[Sequence],
-    drawn: &[Drawn],
-    config: &TrainConfig,
-    step: u64,
-    device: &Device,
-) -> Picture {
-    let mut rng = rng(config, step, 1);
-    let kept =
-        |s: &Sequence, lost: u8| (0..s.links.len()).filter(move |l| lost >> l & 1 == 0).collect::<Vec<_>>();
-    let links: Vec<usize> = drawn.iter().map(|(s, _, _, lost)| kept(&training[*s], *lost).len()).collect();
-    let total: usize = links.iter().sum();
-    let mut features = Vec::with_capacity(total * BLOCKS * FEATURES);
-    let mut fixed = Vec::with_capacity(total * FIXED);
-    let (mut persons, mut rooms) = (Vec::new(), Vec::new());
-    for (s, end, mirror, lost) in drawn {
-        let sequence = &training[*s];
-        for link in kept(sequence, *lost) {
-            sequence.features(link, *end, &mut features);
-            let mut quiet = sequence.fixed(link, *mirror);
-            blur_quiet(&mut quiet, &config.data, &mut rng);
-            fixed.extend(quiet);
-        }
-        persons.push(sequence.persons(*end, *mirror));
-        rooms.push(mirror.room(sequence.room_m));
-    }
-    Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, rooms }
 }
 
 fn card(

@@ -1,0 +1,50 @@
+//! The scenes that a training uses, simulated once and kept.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::{DataConfig, Progress, TrainError, cache, io};
+use crate::{
+    data::{self, Sequence},
+    sim::Split,
+};
+
+/// Sequences in a file. A training that was interrupted, or one with more scenes, simulates only what is missing.
+const CHUNK: usize = 64;
+
+/// The sequences of each group of a split: those that the folder holds, else simulated, in parallel, and kept there.
+/// `None` if the callback asks to stop.
+pub(super) fn make(
+    data: &DataConfig,
+    split: Split,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Option<Vec<Vec<Sequence>>>, TrainError> {
+    let folder = folder.join("scenes");
+    std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
+    let groups = data.groups(split);
+    let total = groups.iter().map(|g| g.count as usize).sum();
+    let (mut all, mut done) = (Vec::with_capacity(groups.len()), 0);
+    for group in groups {
+        let jobs = data.jobs(split, group);
+        let mut sequences = Vec::with_capacity(jobs.len());
+        for jobs in jobs.chunks(CHUNK) {
+            let path = folder.join(cache::name(jobs));
+            match cache::read(&path, jobs) {
+                Some(kept) => sequences.extend(kept),
+                None => {
+                    let new = jobs.par_iter().map(data::simulate).collect::<Result<Vec<_>, _>>()?;
+                    cache::write(&path, jobs, &new)?;
+                    sequences.extend(new);
+                }
+            }
+            done += jobs.len();
+            if !progress(Progress::Data { done, total }) {
+                return Ok(None);
+            }
+        }
+        all.push(sequences);
+    }
+    Ok(Some(all))
+}

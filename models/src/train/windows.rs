@@ -1,0 +1,166 @@
+//! Which windows a training step sees, and how they are varied.
+
+use burn::tensor::Device;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::TrainConfig;
+use crate::{
+    data::{Mirror, Person, Place, Sequence},
+    input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED, block},
+    network::Batch,
+};
+
+/// The training scenes, and how often each is looked at.
+pub(super) struct Windows<'a> {
+    config: &'a TrainConfig,
+    sequences: Vec<Sequence>,
+    /// Of each group: its sequences, whether they show one person in the demo room, and its weight.
+    groups: Vec<(std::ops::Range<usize>, bool, f32)>,
+}
+
+/// One window: which sequence, which end, seen in which mirror, without which links, with how much noise, with the persons of which others.
+struct Drawn {
+    sequence: usize,
+    end: usize,
+    mirror: Mirror,
+    lost: u8,
+    noise: f32,
+    joined: Vec<(usize, usize)>,
+}
+
+/// The windows of a step.
+pub(super) struct Picture {
+    pub batch: Batch,
+    pub persons: Vec<Vec<Person>>,
+    pub rooms: Vec<[f32; 3]>,
+}
+
+/// A window as the network takes it.
+struct Window {
+    features: Vec<f32>,
+    fixed: Vec<f32>,
+    links: usize,
+    persons: Vec<Person>,
+    room: [f32; 3],
+}
+
+impl<'a> Windows<'a> {
+    /// Of the sequences of each training group.
+    pub fn new(config: &'a TrainConfig, sequences: Vec<Vec<Sequence>>) -> Self {
+        let mut at = 0;
+        let group = |(sequences, group): (&Vec<Sequence>, &super::SceneGroup)| {
+            let range = at..at + sequences.len();
+            at = range.end;
+            (range, group.place == Place::Demo && group.people == 1, group.weight())
+        };
+        let groups = sequences.iter().zip(&config.data.train).map(group).collect();
+        Self { config, groups, sequences: sequences.into_iter().flatten().collect() }
+    }
+
+    /// All scenes.
+    pub fn sequences(&self) -> &[Sequence] {
+        &self.sequences
+    }
+
+    /// The windows of a step; the same step of the same configuration sees the same.
+    pub fn picture(&self, step: u64, device: &Device) -> Picture {
+        let windows: Vec<Window> =
+            (0..self.config.optimiser.batch).into_par_iter().map(|i| self.window(step, i as u64)).collect();
+        let links: Vec<usize> = windows.iter().map(|w| w.links).collect();
+        let total: usize = links.iter().sum();
+        let mut features = Vec::with_capacity(total * BLOCKS * FEATURES);
+        let mut fixed = Vec::with_capacity(total * FIXED);
+        let (mut persons, mut rooms) = (Vec::new(), Vec::new());
+        for window in windows {
+            features.extend(window.features);
+            fixed.extend(window.fixed);
+            persons.push(window.persons);
+            rooms.push(window.room);
+        }
+        Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, rooms }
+    }
+
+    fn window(&self, step: u64, number: u64) -> Window {
+        let config = self.config;
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        rng.set_stream(number);
+        let drawn = self.draw(&mut rng);
+        let sequence = &self.sequences[drawn.sequence];
+        let others: Vec<_> = drawn.joined.iter().map(|&(s, end)| (&self.sequences[s], end)).collect();
+        let (mut features, mut fixed, mut links) = (Vec::new(), Vec::new(), 0);
+        for link in (0..sequence.links.len()).filter(|l| drawn.lost >> l & 1 == 0) {
+            let vary = |step: &mut block::Step| {
+                if drawn.noise > 0.0 {
+                    block::blur(step, drawn.noise, || normal(&mut rng));
+                }
+            };
+            sequence.features_joined(link, drawn.end, &others, vary, &mut features);
+            let mut quiet = sequence.fixed(link, drawn.mirror);
+            for v in &mut quiet[..CHANNELS * BINS] {
+                *v += config.data.quiet_noise * normal(&mut rng);
+            }
+            fixed.extend(quiet);
+            links += 1;
+        }
+        let mut persons = sequence.persons(drawn.end, drawn.mirror);
+        persons.extend(others.iter().flat_map(|(s, end)| s.persons(*end, drawn.mirror)));
+        Window { features, fixed, links, persons, room: drawn.mirror.room(sequence.room_m) }
+    }
+
+    fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
+        let sequence = self.sequence(rng, |_| true);
+        let (index, end, alone) = sequence;
+        let sequence = &self.sequences[index];
+        // A mirrored room is another room that is just as possible; the demo room is only what it is.
+        let mirror = if sequence.place == Place::Random {
+            Mirror { x: rng.random_bool(0.5), y: rng.random_bool(0.5), swap: rng.random_bool(0.5) }
+        } else {
+            Mirror::default()
+        };
+        let links = sequence.links.len();
+        let lost = if links > 1 && rng.random_bool(self.config.data.lose_link) {
+            1 << rng.random_range(0..links)
+        } else {
+            0u8
+        };
+        let joined = if alone && rng.random_bool(self.config.data.join) {
+            let others = rng.random_range(1..=2);
+            (0..others).map(|_| self.sequence(rng, |alone| alone)).map(|(s, end, _)| (s, end)).collect()
+        } else {
+            Vec::new()
+        };
+        let noise = if rng.random_bool(self.config.data.noise) {
+            let [from, to] = super::DataConfig::NOISE.map(f32::ln);
+            rng.random_range(from..to).exp()
+        } else {
+            0.0
+        };
+        Drawn { sequence: index, end, mirror, lost, noise, joined }
+    }
+
+    /// A sequence and an end of a window in it, of the groups that are asked for, and whether it shows one person in the
+    /// demo room.
+    fn sequence(&self, rng: &mut ChaCha8Rng, wanted: impl Fn(bool) -> bool) -> (usize, usize, bool) {
+        let groups = || self.groups.iter().filter(|(_, alone, _)| wanted(*alone));
+        let mut left = rng.random::<f32>() * groups().map(|(_, _, weight)| weight).sum::<f32>();
+        let mut found = groups().next_back();
+        for group in groups() {
+            left -= group.2;
+            if left < 0.0 {
+                found = Some(group);
+                break;
+            }
+        }
+        let (range, alone, _) = found.unwrap_or(&self.groups[0]);
+        let index = rng.random_range(range.clone());
+        (index, rng.random_range(self.sequences[index].ends()), *alone)
+    }
+}
+
+/// A standard normal number (Box and Muller, 1958).
+fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let (a, b): (f32, f32) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
+}
