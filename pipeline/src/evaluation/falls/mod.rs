@@ -94,7 +94,7 @@ pub struct Report {
     pub quiet_hours: f64,
     /// Hours with falls.
     pub fall_hours: f64,
-    /// By detector: `fine`, `middling`, `shipped`.
+    /// By detector: `fine`, `middling`, `coarse`.
     pub detectors: BTreeMap<&'static str, DetectorReport>,
 }
 
@@ -140,7 +140,7 @@ pub fn run(
     let kinds = [
         ("fine", DetectorErrors::fine()),
         ("middling", DetectorErrors::middling()),
-        ("shipped", DetectorErrors::shipped()),
+        ("coarse", DetectorErrors::coarse()),
     ];
     let candidates = candidates(falls);
     let mut judges: Vec<Judge> = kinds.iter().map(|_| Judge::new(candidates.len())).collect();
@@ -347,7 +347,7 @@ impl Report {
                 chosen: Some(FallConfig::default().within_s),
             }
         };
-        let names = [("fine", "falls-fine"), ("middling", "falls-middling"), ("shipped", "falls-shipped")];
+        let names = [("fine", "falls-fine"), ("middling", "falls-middling"), ("coarse", "falls-coarse")];
         let of = |(detector, name)| Some(plot(name, detector, self.detectors.get(detector)?));
         names.into_iter().filter_map(of).collect()
     }

@@ -120,7 +120,7 @@ pub fn run(options: Options, config: &TrackerConfig) -> std::result::Result<Repo
     let kinds = [
         ("fine", DetectorErrors::fine()),
         ("middling", DetectorErrors::middling()),
-        ("shipped", DetectorErrors::shipped()),
+        ("coarse", DetectorErrors::coarse()),
     ];
     let detectors = kinds.into_iter().map(|(name, errors)| (name, judge(&scenes, errors, config))).collect();
     Ok(Report { split: options.split, scenes: options.scenes, seconds: options.seconds, detectors })
