@@ -31,6 +31,24 @@ fn the_demonstration_shows_what_it_simulates() {
     let (status, health) = server.get("/api/v1/system/health");
     assert_eq!((status, &health["status"]), (200, &Value::from("healthy")));
 
+    // A zone that is set up while it runs takes part at once, and so does its end.
+    let corners = [[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0]];
+    let zone = serde_json::json!({ "id": "room", "polygon_m": corners });
+    let address = format!("{}/api/v1/config/zones", server.base);
+    ureq::post(&address).send_json(&zone).unwrap();
+    let told = |kind: &str| {
+        let query =
+            format!("{{ events(kind: \"{kind}\", zoneId: \"room\") {{ edges {{ node {{ personId }} }} }} }}");
+        let end = Instant::now() + PATIENCE;
+        while server.graphql(&query)["data"]["events"]["edges"].as_array().unwrap().is_empty() {
+            assert!(Instant::now() < end, "no {kind}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    told("person.entered_zone");
+    ureq::delete(format!("{address}/room")).header("if-match", "\"1\"").call().unwrap();
+    told("person.left_zone");
+
     // Another process reads the same frames.
     let tail = output(&["ring", "data/demo.ring", "--json", "--last", "3"], dir.path());
     let ids: Vec<u64> = tail

@@ -59,7 +59,7 @@ impl Selection {
         let zone = self.zone_id();
         let mut found = Vec::new();
         for bucket in buckets {
-            if zone.is_some() && bucket.zone.as_deref() != zone {
+            if zone.is_some() && bucket.zone.as_deref() != zone.as_deref() {
                 continue;
             }
             // A zone's row counts the frames in which somebody was in it.
@@ -78,7 +78,7 @@ impl Selection {
                 zone: bucket.zone,
             });
         }
-        if let Some(zone) = zone {
+        if let Some(zone) = &zone {
             // Frames that showed nobody there.
             for (&start, &frames) in &whole {
                 if !found.iter().any(|s| s.start.as_ns() == start) {

@@ -120,7 +120,8 @@ impl Fresh {
         let after = stored.as_ref().map_or(0, |r| r.frames.1);
         let frames = self.0.get(&id).map(Vec::as_slice).unwrap_or_default();
         let new = frames.partition_point(|f| f.frame_id <= after);
-        let sums = Sums::of(frames.get(new..).unwrap_or_default(), |z| self.1.zone(z).map(|z| z.id.as_str()));
+        let floor = self.1.floor();
+        let sums = Sums::of(frames.get(new..).unwrap_or_default(), |z| floor.id(z).map(|id| &**id));
         let Some(seen) = sums.persons.get(&id) else { return stored };
         let (count, confidence) = (seen.frames as u64, seen.confidence);
         let activities = seen.activities.map(|n| n as u64);

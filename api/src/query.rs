@@ -38,6 +38,7 @@ pub enum Field {
     MaxFps,
     Interval,
     Kind,
+    EveryS,
 }
 
 impl Field {
@@ -57,6 +58,7 @@ impl Field {
             Self::MaxFps => "max_fps",
             Self::Interval => "interval",
             Self::Kind => "kind",
+            Self::EveryS => "every_s",
         }
     }
 
@@ -71,6 +73,7 @@ impl Field {
             Self::Cursor => "after, before",
             Self::MaxFps => "maxFps",
             Self::Interval => "intervalMinutes",
+            Self::EveryS => "everyS",
             other => other.rest(),
         }
     }
@@ -222,7 +225,7 @@ impl ApiState {
     /// Checks a filter.
     pub fn select(&self, filter: &Filter) -> Result<Selection, QueryError> {
         let site = self.site(filter.site.as_deref())?.clone();
-        let zone = filter.zone.as_deref().map(|id| zone_index(&site, id)).transpose()?;
+        let zone = filter.zone.as_deref().map(|id| zone_number(&site, id)).transpose()?;
         if !(0.0..=1.0).contains(&filter.min_confidence) {
             return Err(QueryError::invalid(Field::MinConfidence, "must be between 0 and 1"));
         }
@@ -235,13 +238,13 @@ impl ApiState {
     }
 }
 
-fn zone_index(site: &Site, id: &str) -> Result<u16, QueryError> {
-    let zones = &site.config().zones;
-    site.zone_index(id).ok_or_else(|| QueryError::Unknown {
+fn zone_number(site: &Site, id: &str) -> Result<u16, QueryError> {
+    let floor = site.floor();
+    floor.number(id).ok_or_else(|| QueryError::Unknown {
         field: Field::Zone,
         what: "zone",
         id: id.to_owned(),
-        known: list(zones.iter().map(|z| z.id.as_str())),
+        known: list(floor.zones().iter().map(|z| z.config.id.as_str())),
     })
 }
 
@@ -342,7 +345,7 @@ impl Selection {
         Ok(self.kept()?.heat(&self.site.config().id, from.as_ns(), to.as_ns()).await?)
     }
 
-    fn kept(&self) -> Result<&Store, QueryError> {
+    pub(crate) fn kept(&self) -> Result<&Store, QueryError> {
         self.store().ok_or_else(|| QueryError::Away("this server keeps no history".into()))
     }
 
@@ -352,8 +355,8 @@ impl Selection {
     }
 
     /// The one zone that is asked for.
-    pub(crate) fn zone_id(&self) -> Option<&str> {
-        self.zone.and_then(|z| self.site.zone(z)).map(|z| z.id.as_str())
+    pub(crate) fn zone_id(&self) -> Option<Arc<str>> {
+        self.zone.and_then(|z| self.site.floor().id(z).cloned())
     }
 
     /// The database, where there is one.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use invispose_pipeline::PoseFrame;
+use invispose_pipeline::floor::{Floor, FloorPlan};
 use invispose_pipeline::ring::RingReader;
 use invispose_pipeline::site::SiteConfig;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ pub struct Site {
 #[derive(Debug)]
 struct Inner {
     config: SiteConfig,
+    plan: FloorPlan,
     ring: RingReader,
     head: watch::Receiver<u64>,
     published: Arc<Mutex<VecDeque<Published>>>,
@@ -57,16 +59,17 @@ impl Wake {
 }
 
 impl Site {
-    /// A site and what wakes its readers. Frames that the ring already holds are history: until the first
+    /// A site with the zones in force and what wakes its readers. Frames that the ring already holds are history: until the first
     /// [`Wake::published`] nothing counts as current.
-    pub fn new(config: SiteConfig, ring: RingReader) -> (Self, Wake) {
+    pub fn new(config: SiteConfig, plan: FloorPlan, ring: RingReader) -> (Self, Wake) {
         let (sender, head) = watch::channel(0);
         let published = Arc::<Mutex<VecDeque<Published>>>::default();
-        let inner = Inner { config, ring, head, published: published.clone(), newest: Mutex::default() };
+        let inner =
+            Inner { config, plan, ring, head, published: published.clone(), newest: Mutex::default() };
         (Self { inner: Arc::new(inner) }, Wake { head: sender, published })
     }
 
-    /// What the operator said about the site.
+    /// What the configuration says about the site. Its zones in force are on the [`Site::floor`].
     pub fn config(&self) -> &SiteConfig {
         &self.inner.config
     }
@@ -124,13 +127,13 @@ impl Site {
         (recent.iter().map(|p| p.id).collect(), rate)
     }
 
-    /// The zone that a person's index means.
-    pub(crate) fn zone(&self, index: u16) -> Option<&invispose_pipeline::site::ZoneConfig> {
-        self.config().zones.get(usize::from(index))
+    /// The zones in force at this moment.
+    pub fn floor(&self) -> Arc<Floor> {
+        self.inner.plan.now()
     }
 
-    /// The index that means this zone.
-    pub(crate) fn zone_index(&self, id: &str) -> Option<u16> {
-        self.config().zones.iter().position(|z| z.id == id).and_then(|i| u16::try_from(i).ok())
+    /// Where zones are put in force.
+    pub(crate) fn plan(&self) -> &FloorPlan {
+        &self.inner.plan
     }
 }

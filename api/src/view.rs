@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use invispose_pipeline::floor::Floor;
 use invispose_pipeline::pose::{Activity, KEYPOINT_NAMES};
 use invispose_pipeline::site::ZoneConfig;
 use invispose_pipeline::{Person, PoseFrame, SourceKind};
@@ -13,6 +14,8 @@ use crate::{Site, Time};
 #[derive(Clone, Debug)]
 pub struct FrameView {
     site: Site,
+    /// As it was when the frame was looked at.
+    floor: Arc<Floor>,
     frame: Arc<PoseFrame>,
     kept: Arc<[usize]>,
 }
@@ -74,7 +77,7 @@ pub fn source_name(source: SourceKind) -> &'static str {
 
 impl FrameView {
     pub(crate) fn new(site: Site, frame: Arc<PoseFrame>, kept: Arc<[usize]>) -> Self {
-        Self { site, frame, kept }
+        Self { floor: site.floor(), site, frame, kept }
     }
 
     /// The frame as the ring has it, with all persons.
@@ -159,9 +162,9 @@ impl PersonView {
         self.person().and_then(|p| p.activity)
     }
 
-    /// Where they are.
+    /// Where they are, where that zone is still in force.
     pub fn zone(&self) -> Option<&ZoneConfig> {
-        self.person().and_then(|p| p.zone).and_then(|z| self.frame.site.zone(z))
+        self.person().and_then(|p| p.zone).and_then(|z| self.frame.floor.zone(z))
     }
 
     /// The site they are in.

@@ -196,7 +196,7 @@ async fn frames_of_an_earlier_run_are_old() {
     let mut second = Server::start().await;
     // The second server maps the first one's ring as a new process would.
     let reader = invispose_pipeline::ring::RingReader::open(server.dir.path().join("lab.ring")).unwrap();
-    let (site, _wake) = invispose_api::Site::new(common::site("lab"), reader);
+    let (site, _wake) = common::place(common::site("lab"), reader);
     let state = invispose_api::ApiState::new(vec![site], second.health.clone(), ApiConfig::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     second.address = listener.local_addr().unwrap();

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::{EPOCH_NS, STEP_NS, frame, person, site};
+use common::{EPOCH_NS, STEP_NS, frame, person, place, site};
 use invispose_api::query::{Filter, Page, Take, TimeRange};
 use invispose_api::store::{COMPONENT, HISTORY, Kind, Store, StoreConfig, StoreError, Writer};
 use invispose_api::{ApiConfig, ApiState, Site, Time};
@@ -42,7 +42,7 @@ impl Bed {
         std::fs::create_dir_all(&config.data_dir).unwrap();
         let ring = RingConfig { slots, slot_bytes: 8192 };
         let mut ring = RingWriter::open(config.data_dir.join("lab.ring"), ring).unwrap();
-        let (place, wake) = Site::new(site("lab"), ring.reader());
+        let (place, wake) = place(site("lab"), ring.reader());
         ring.on_publish(Box::new(move |id| wake.published(id)));
         let (health, events) = (Health::default(), EventBus::default());
         let store = Store::open(config.clone()).await.unwrap();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt, StreamExt};
 use invispose_api::{ApiConfig, ApiState, Site};
 use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::pipeline::SiteSetup;
 use invispose_pipeline::ring::{RingConfig, RingWriter};
 use invispose_pipeline::sources::{SourceSpec, SpecKind, sim};
@@ -24,13 +25,19 @@ fn main() {
     let config = sim::site(scene, "demo").expect("the demonstration room");
     let folder = tempfile::tempdir().expect("a folder");
     let mut ring = RingWriter::open(folder.path().join("demo.ring"), RingConfig::default()).expect("a ring");
-    let (site, wake) = Site::new(config.clone(), ring.reader());
+    let floor = FloorPlan::new(&config.zones).expect("usable zones");
+    let (site, wake) = Site::new(config.clone(), floor.clone(), ring.reader());
     ring.on_publish(Box::new(move |id| wake.published(id)));
     let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).expect("the shipped weights");
     predictor.warm_up().expect("a working CPU");
     let health = Health::default();
     let sources = vec![(spec.uri.clone(), spec.open().expect("the simulator"))];
-    let setup = SiteSetup { calibrated: true, ring: Some(ring), ..SiteSetup::new(config, sources) };
+    let setup = SiteSetup {
+        calibrated: true,
+        floor: Some(floor),
+        ring: Some(ring),
+        ..SiteSetup::new(config, sources)
+    };
     let builder =
         PipelineBuilder::new(health.clone()).model(Box::new(NetworkModel::new(predictor))).site(setup);
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 use invispose_models::sim::Split;
 use invispose_pipeline::evaluation::detector::{Detector, DetectorErrors};
 use invispose_pipeline::evaluation::tracking::{FRAME_HZ, Scene};
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::pose::{PoseFrame, Provenance, SourceKind};
-use invispose_pipeline::site::{SiteConfig, ZoneConfig};
+use invispose_pipeline::site::ZoneConfig;
 use invispose_pipeline::tracking::{Observation, PersonIds, Tracker, TrackerConfig};
 use invispose_pipeline::understanding::{
     ActivityConfig, ActivityWatch, FallConfig, FallWatch, ZoneRules, Zones,
@@ -33,16 +34,11 @@ impl Place {
             polygon_m: vec![[x, 0.0], [x + 3.0, 0.0], [x + 3.0, 5.0], [x, 5.0]],
             ..ZoneConfig::default()
         };
-        let site = SiteConfig {
-            id: "site".into(),
-            room_m: [6.0, 5.0, 2.7],
-            zones: vec![zone("left", 0.0), zone("right", 3.0)],
-            ..SiteConfig::default()
-        };
+        let floor = FloorPlan::new(&[zone("left", 0.0), zone("right", 3.0)]).expect("two zones");
         Self {
             tracker: Tracker::new(TrackerConfig::default()),
             activities: ActivityWatch::new(ActivityConfig::default()),
-            zones: Zones::new(&site, ZoneRules::default()).expect("no schedule"),
+            zones: Zones::new("site", floor, ZoneRules::default()),
             falls: FallWatch::new(FallConfig::default()),
         }
     }

@@ -9,11 +9,14 @@ pub mod codec;
 pub mod csi;
 pub mod evaluation;
 pub mod events;
+pub mod files;
+pub mod floor;
 pub mod health;
 #[cfg(feature = "parquet")]
 pub mod parquet_columns;
 pub mod pipeline;
 pub mod pose;
+pub mod radio;
 pub mod recording;
 pub mod ring;
 pub mod site;

@@ -17,8 +17,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::alerts::AlertDesk;
 use crate::events::{Event, EventBus, EventKind, Monitor, MonitorConfig};
+use crate::floor::{FloorError, FloorPlan};
 use crate::health::{Health, Part, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
+use crate::radio::Radio;
 use crate::recording::Writer;
 use crate::ring::RingWriter;
 use crate::site::SiteConfig;
@@ -34,7 +36,6 @@ use crate::stages::persons::{Persons, Rules};
 use crate::stages::presence::{PresenceConfig, SitePresence};
 use crate::stages::{Worker, stage};
 use crate::tracking::PersonIds;
-use crate::understanding::UnknownTimeZone;
 
 /// Packets that wait between a source and assembly: about a second of ten links.
 const PACKETS_WAITING: usize = 1024;
@@ -58,6 +59,8 @@ pub struct SiteSetup {
     /// An evaluation on this very site shows that the model beats the mean pose. (A simulated room counts as evaluated
     /// by the model's own evaluation in that room.)
     pub calibrated: bool,
+    /// Its zones, where they change while it runs; `None`: those of `config` for good.
+    pub floor: Option<FloorPlan>,
     /// Where its frames go; `None` = nowhere, e.g. for a recording.
     pub ring: Option<RingWriter>,
 }
@@ -65,7 +68,15 @@ pub struct SiteSetup {
 impl SiteSetup {
     /// A site with one or more sources and nothing else.
     pub fn new(config: SiteConfig, sources: Vec<(String, Box<dyn Source>)>) -> Self {
-        Self { config, sources, baseline: None, baseline_file: None, calibrated: false, ring: None }
+        Self {
+            config,
+            sources,
+            baseline: None,
+            baseline_file: None,
+            calibrated: false,
+            floor: None,
+            ring: None,
+        }
     }
 }
 
@@ -88,9 +99,9 @@ pub enum PipelineError {
     /// Two sites have one identifier.
     #[error("two sites are called `{0}`")]
     SameSite(String),
-    /// A zone's schedule cannot be kept.
-    #[error("zones: {0}")]
-    Schedule(#[from] UnknownTimeZone),
+    /// A site's zones cannot be used.
+    #[error(transparent)]
+    Zones(#[from] FloorError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -111,6 +122,7 @@ pub struct PipelineBuilder {
     monitor: MonitorConfig,
     events: EventBus,
     alerts: Option<AlertDesk>,
+    radio: Radio,
     #[cfg(feature = "gpu")]
     gpu: Option<invispose_kernels::gpu::GpuContext>,
 }
@@ -132,6 +144,7 @@ impl PipelineBuilder {
             monitor: MonitorConfig::default(),
             events: EventBus::default(),
             alerts: None,
+            radio: Radio::default(),
             #[cfg(feature = "gpu")]
             gpu: None,
         }
@@ -218,6 +231,12 @@ impl PipelineBuilder {
         self
     }
 
+    /// Where the signal can be looked at.
+    pub fn radio(mut self, radio: Radio) -> Self {
+        self.radio = radio;
+        self
+    }
+
     /// Starts all threads.
     pub fn start(self) -> Result<Pipeline, PipelineError> {
         self.check()?;
@@ -273,7 +292,8 @@ impl PipelineBuilder {
             // Captures of other rooms carry the same names of links.
             let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
             detectors.insert(id.clone(), SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep));
-            places.push(setup.config.clone());
+            let floor = setup.floor.map_or_else(|| FloorPlan::new(&setup.config.zones), Ok)?;
+            places.push((setup.config.clone(), floor));
             policies.push(SitePolicy { config: setup.config, calibrated: setup.calibrated, every_window });
             if let Some(ring) = setup.ring {
                 rings.insert(id, ring);
@@ -305,7 +325,7 @@ impl PipelineBuilder {
         })?);
 
         let (frames, from_tracking) = bounded(WINDOWS_WAITING);
-        let mut persons = Persons::new(places, &self.rules, ids, events.clone(), health.clone())?;
+        let mut persons = Persons::new(places, &self.rules, ids, events.clone(), self.radio, health.clone());
         workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
 
         let output = Output::new(rings, frames_to, to_recording.poses.clone(), health.clone());

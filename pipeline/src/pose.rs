@@ -154,7 +154,7 @@ pub struct Person {
     pub keypoints: [Keypoint; 17],
     /// What they do, where it is known.
     pub activity: Option<Activity>,
-    /// Which of the site's zones they are in, an index into the site's configuration.
+    /// Which of the site's zones they are in: its number on the site's floor, see [`crate::floor::FloorPlan`].
     pub zone: Option<u16>,
 }
 

@@ -12,9 +12,9 @@ use invispose_pipeline::events::{
     Delivery, Event, EventBus, EventKind, Evidence, Monitor, MonitorConfig, Nothing, RateRule, SiteWatch,
     WatchConfig,
 };
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::{Part, SourceStats};
 use invispose_pipeline::pose::{Keypoint, Person, Presence};
-use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::{Health, PoseFrame, Provenance, SourceKind};
 use proptest::prelude::*;
 
@@ -99,7 +99,7 @@ proptest! {
     /// Every person who was announced is taken leave of once, and nobody else is.
     #[test]
     fn those_who_come_go(frames in prop::collection::vec(prop::collection::btree_set(1u64..6, 0..5), 1..40)) {
-        let mut watch = SiteWatch::new(&site(), WatchConfig::default());
+        let mut watch = SiteWatch::new("lab", FloorPlan::default(), WatchConfig::default());
         let mut there = std::collections::BTreeSet::new();
         for (i, ids) in frames.into_iter().enumerate() {
             let mut told = Vec::new();
@@ -220,7 +220,7 @@ fn a_fault_is_told_when_it_comes_and_when_it_goes() {
 
 #[test]
 fn links_and_presence_are_told_at_their_changes() {
-    let mut watch = SiteWatch::new(&site(), WatchConfig::default());
+    let mut watch = SiteWatch::new("lab", FloorPlan::default(), WatchConfig::default());
     let mut told = Vec::new();
     for second in 0..60 {
         let names: &[&str] = if (20..45).contains(&second) { &["a"] } else { &["a", "b"] };
@@ -242,18 +242,6 @@ fn links_and_presence_are_told_at_their_changes() {
         (50, "presence.ended", ""),
     ];
     assert_eq!(told, expected.map(|(t, kind, about)| (t, kind, about.to_owned())));
-}
-
-fn site() -> SiteConfig {
-    SiteConfig {
-        id: "lab".into(),
-        name: String::new(),
-        room_m: [6.0, 5.0, 2.7],
-        links: Vec::new(),
-        zones: Vec::new(),
-        experimental_poses: false,
-        max_occupancy: None,
-    }
 }
 
 fn frame(time_ns: i64, ids: &[u64]) -> PoseFrame {

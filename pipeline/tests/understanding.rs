@@ -4,6 +4,7 @@
 use invispose_models::sim::{ActivityWeights, People, SceneConfig, Simulator, Split};
 use invispose_models::skeleton::{Keypoints, root};
 use invispose_pipeline::events::{Event, EventKind, Evidence, Severity};
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::pose::{Keypoint, Person};
 use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use invispose_pipeline::understanding::{
@@ -59,9 +60,13 @@ fn frame(time_ns: i64, persons: Vec<Person>) -> PoseFrame {
     }
 }
 
+fn zones_of(site: &SiteConfig) -> Zones {
+    Zones::new(&site.id, FloorPlan::new(&site.zones).unwrap(), ZoneRules::default())
+}
+
 /// Feeds places of person 1, 20 a second (`None`: not there); what was told, as (seconds, kind, zone).
 fn walk(site: &SiteConfig, places: impl Iterator<Item = Option<[f32; 2]>>) -> Vec<(f64, EventKind, String)> {
-    let mut zones = Zones::new(site, ZoneRules::default()).unwrap();
+    let mut zones = zones_of(site);
     let mut told = Vec::new();
     for (k, place) in places.enumerate() {
         let time = k as i64 * HOP;
@@ -99,6 +104,33 @@ fn the_edge_of_a_zone_makes_no_noise() {
 }
 
 #[test]
+fn zones_change_while_somebody_is_in_them() {
+    let before = site().zones;
+    let plan = FloorPlan::new(&before).unwrap();
+    let mut zones = Zones::new("site", plan.clone(), ZoneRules::default());
+    let mut told = Vec::new();
+    let mut at = |k: i64| {
+        let mut frame = frame(k * HOP, vec![person(1, [1.0, 1.0])]);
+        zones.frame(&mut frame, None, &mut |e: Event| {
+            told.push((e.kind, e.place.unwrap().zone.unwrap().to_string()));
+        });
+        (frame.persons[0].zone, std::mem::take(&mut told))
+    };
+    let came = |zone: &str| vec![(EventKind::PersonEnteredZone, zone.to_owned())];
+    (0..20).for_each(|k| drop(at(k)));
+    // A zone that moves elsewhere in the list keeps its number and who is in it.
+    plan.set(before.iter().rev().cloned().collect()).unwrap();
+    assert_eq!(at(20), (Some(0), vec![]));
+    let new = ZoneConfig { id: "new".into(), ..before[0].clone() };
+    plan.set(vec![new.clone(), before[0].clone()]).unwrap();
+    let entered: Vec<_> = (21..40).map(&mut at).collect();
+    assert_eq!(entered.iter().flat_map(|(_, told)| told.clone()).collect::<Vec<_>>(), came("new"));
+    assert_eq!(entered[18].0, Some(2), "the first of the list");
+    plan.set(vec![new]).unwrap();
+    assert_eq!(at(40), (Some(2), vec![(EventKind::PersonLeftZone, "left".to_owned())]));
+}
+
+#[test]
 fn limits_of_zones() {
     let mut site = site();
     site.zones[0].max_dwell_s = Some(10.0);
@@ -119,7 +151,7 @@ proptest! {
     /// However people move: each zone is entered and left in turn, and the zone in the frame is one that was entered.
     #[test]
     fn zones_are_entered_before_they_are_left(steps in prop::collection::vec((0.0f32..6.0, 0.0f32..3.0, any::<bool>(), 1usize..30), 1..20)) {
-        let mut zones = Zones::new(&site(), ZoneRules::default()).unwrap();
+        let mut zones = zones_of(&site());
         let mut inside = [false; 2];
         let mut time = 0;
         for (x, y, there, frames) in steps {

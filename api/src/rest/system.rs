@@ -209,7 +209,7 @@ struct SiteDetails {
     room_m: [f32; 3],
     /// Transmitter-receiver pairs whose places are known.
     links_m: Vec<LinkPlaces>,
-    /// Ids of its zones.
+    /// Ids of its zones in force.
     zones: Vec<String>,
     /// Where else to go.
     links: Links,
@@ -247,7 +247,7 @@ impl From<&Site> for SiteDetails {
             name: config.name.clone(),
             room_m: config.room_m,
             links_m: config.links.iter().map(link).collect(),
-            zones: config.zones.iter().map(|z| z.id.clone()).collect(),
+            zones: site.floor().zones().iter().map(|z| z.config.id.clone()).collect(),
             links: links([
                 ("self", format!("/api/v1/sites/{id}")),
                 ("current", format!("/api/v1/pose/current?site_id={id}")),

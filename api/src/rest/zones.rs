@@ -40,7 +40,7 @@ struct ZoneDetails {
 struct ZoneList {
     /// The site.
     site_id: String,
-    /// In the order of the configuration.
+    /// In force, in the order in which they are looked at: a person's zone is the first one that they are in.
     zones: Vec<ZoneDetails>,
 }
 
@@ -52,7 +52,8 @@ struct ZoneList {
 async fn zones(State(state): State<ApiState>, Params(p): Params<Where>) -> Result<Response, Problem> {
     let site = state.site(p.site_id.as_deref())?;
     let mut zones = Vec::new();
-    for zone in &site.config().zones {
+    let floor = site.floor();
+    for zone in floor.zones().iter().map(|z| &z.config) {
         let who = Filter {
             site: Some(site.config().id.clone()),
             zone: Some(zone.id.clone()),

@@ -137,7 +137,8 @@ impl Rows {
     /// The row is damaged.
     pub(crate) fn unpack(&self, packed: &Packed) -> Result<Vec<Arc<PoseFrame>>, StoreError> {
         let id = self.site.config().id.as_str().into();
-        let frames = block::decode(&packed.body, &id, |zone| self.site.zone_index(zone))?;
+        let floor = self.site.floor();
+        let frames = block::decode(&packed.body, &id, |zone| floor.number_of(zone))?;
         Ok(frames.into_iter().map(Arc::new).collect())
     }
 }

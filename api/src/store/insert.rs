@@ -75,7 +75,8 @@ impl Store {
         if frames.is_empty() {
             return Ok(());
         }
-        let zone = |index| site.zone(index).map(|z| z.id.as_str());
+        let floor = site.floor();
+        let zone = |number| floor.id(number).map(|id| &**id);
         let now = now_ns();
         for part in steady(frames) {
             insert_block(&mut transaction, id, part, &block::encode(part, zone)?, now).await?;

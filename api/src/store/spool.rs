@@ -1,11 +1,12 @@
 //! Writes that wait on the disk while the database is away: one file each, in order, up to a limit.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use invispose_pipeline::files;
 
 use super::{Store, StoreError};
 
@@ -16,10 +17,13 @@ pub(super) enum Entry {
     Frames(Arc<str>, Vec<u8>),
     /// Events as JSON.
     Events(Vec<u8>),
+    /// Alerts as JSON.
+    Alerts(Vec<u8>),
 }
 
 const FRAMES: u8 = 1;
 const EVENTS: u8 = 2;
+const ALERTS: u8 = 3;
 
 /// The queue. One process has it at a time, as it has the rings.
 #[derive(Debug)]
@@ -86,7 +90,7 @@ impl Spool {
         if self.bytes + length > self.store.config().queue_bytes {
             return Err(Full::Limit(self.bytes));
         }
-        write_whole(&path, &bytes).map_err(|source| Full::Disk(StoreError::Io { path, source }))?;
+        files::replace(&path, &bytes).map_err(|source| Full::Disk(StoreError::Io { path, source }))?;
         self.files.push_back((self.next, length));
         self.bytes += length;
         self.next += 1;
@@ -132,25 +136,12 @@ impl Spool {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    });
-    if written.is_err() {
-        // A full disk should not stay full of halves.
-        let _ = fs::remove_file(&new);
-    }
-    written
-}
-
 impl Entry {
     fn encode(&self) -> Vec<u8> {
         let (kind, site, body) = match self {
             Self::Frames(site, body) => (FRAMES, site.as_bytes(), body),
             Self::Events(body) => (EVENTS, &[][..], body),
+            Self::Alerts(body) => (ALERTS, &[][..], body),
         };
         // A site's identifier has at most 64 letters.
         let length = site.len().min(usize::from(u8::MAX));
@@ -171,6 +162,7 @@ impl Entry {
         match kind {
             FRAMES => Some(Self::Frames(std::str::from_utf8(site).ok()?.into(), body.to_owned())),
             EVENTS => Some(Self::Events(body.to_owned())),
+            ALERTS => Some(Self::Alerts(body.to_owned())),
             _ => None,
         }
     }

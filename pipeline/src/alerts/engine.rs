@@ -21,6 +21,17 @@ pub enum Status {
     Resolved,
 }
 
+impl Status {
+    /// Its name in every API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
 /// One alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -126,11 +137,27 @@ const MOST: usize = 10_000;
 #[derive(Debug)]
 pub struct AlertEngine {
     rules: Vec<Armed>,
+    /// So many of them are there from the beginning.
+    configured: usize,
     state: AlertState,
 }
 
 fn later(now_ns: i64, seconds: f64) -> i64 {
     now_ns.saturating_add((seconds * 1e9) as i64)
+}
+
+/// Checked rules, none of them with the identifier of another.
+fn arm(rules: &[AlertRule], beside: &[Armed]) -> Result<Vec<Armed>, RuleError> {
+    let mut armed: Vec<Armed> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        if beside.iter().chain(&armed).any(|a| a.rule.id == rule.id) {
+            return Err(RuleError::SameId(rule.id.clone()));
+        }
+        rule.check().map_err(|what| RuleError::Value(rule.id.clone(), what))?;
+        let ready = Armed::new(rule.clone());
+        armed.push(ready.map_err(|zone| RuleError::TimeZone(rule.id.clone(), zone))?);
+    }
+    Ok(armed)
 }
 
 impl AlertEngine {
@@ -139,24 +166,38 @@ impl AlertEngine {
     /// # Errors
     /// When a rule cannot be used.
     pub fn new(rules: &[AlertRule], state: AlertState) -> Result<Self, RuleError> {
-        for (i, rule) in rules.iter().enumerate() {
-            let fail = |what| Err(RuleError::Value(rule.id.clone(), what));
-            if rules[..i].iter().any(|r| r.id == rule.id) {
-                return Err(RuleError::SameId(rule.id.clone()));
-            }
-            if rule.at_least == 0 || !(rule.within_s > 0.0) {
-                return fail("at_least and within_s must be above 0");
-            }
-            if [rule.escalate_after_s, rule.resolve_after_s].into_iter().flatten().any(|s| !(s > 0.0)) {
-                return fail("escalate_after_s and resolve_after_s must be above 0");
-            }
-            if rule.on.iter().chain(&rule.resolve_on).any(|k| of_alerts(*k)) {
-                return fail("alerts are not made of alerts");
+        Ok(Self { rules: arm(rules, &[])?, configured: rules.len(), state })
+    }
+
+    /// Puts these rules in force beside those that it began with, in place of the last ones that were put so.
+    ///
+    /// # Errors
+    /// When a rule cannot be used; the rules in force stay then.
+    pub fn keep(&mut self, kept: &[AlertRule]) -> Result<(), RuleError> {
+        let (configured, _) = self.rules.split_at(self.configured);
+        let mut new = arm(kept, configured)?;
+        self.rules.truncate(self.configured);
+        self.rules.append(&mut new);
+        Ok(())
+    }
+
+    /// Adds what an earlier process kept, where that becomes known late.
+    pub fn restore(&mut self, state: AlertState) {
+        let known = |alert: &Alert| self.state.alerts.iter().any(|a| a.id == alert.id);
+        let mut alerts: Vec<Alert> = state.alerts.into_iter().filter(|a| !known(a)).collect();
+        alerts.append(&mut self.state.alerts);
+        self.state.alerts = alerts;
+        for counted in state.counted {
+            let same = |c: &Counted| c.rule == counted.rule && c.about == counted.about;
+            if !self.state.counted.iter().any(same) {
+                self.state.counted.push(counted);
             }
         }
-        let arm =
-            |r: &AlertRule| Armed::new(r.clone()).map_err(|zone| RuleError::TimeZone(r.id.clone(), zone));
-        Ok(Self { rules: rules.iter().map(arm).collect::<Result<_, _>>()?, state })
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> impl Iterator<Item = &AlertRule> {
+        self.rules.iter().map(|armed| &armed.rule)
     }
 
     /// What has to be kept.
@@ -172,7 +213,7 @@ impl AlertEngine {
     /// An event, heard at `now_ns` on the wall clock.
     pub fn event(&mut self, event: &Event, now_ns: i64) -> Vec<Change> {
         let mut changes = Vec::new();
-        if of_alerts(event.kind) {
+        if event.kind.is_of_alerts() {
             return changes;
         }
         for i in 0..self.rules.len() {
@@ -323,11 +364,6 @@ impl AlertEngine {
         });
         changes
     }
-}
-
-fn of_alerts(kind: EventKind) -> bool {
-    use EventKind as K;
-    matches!(kind, K::AlertOpened | K::AlertAcknowledged | K::AlertEscalated | K::AlertResolved)
 }
 
 fn higher(severity: Severity) -> Severity {

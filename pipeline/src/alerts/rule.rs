@@ -62,6 +62,25 @@ fn minute() -> f64 {
     60.0
 }
 
+impl AlertRule {
+    /// Do its figures make sense?
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.at_least == 0 || !(self.within_s > 0.0) {
+            return Err("at_least and within_s must be above 0");
+        }
+        if [self.escalate_after_s, self.resolve_after_s].into_iter().flatten().any(|s| !(s > 0.0)) {
+            return Err("escalate_after_s and resolve_after_s must be above 0");
+        }
+        if self.on.iter().chain(&self.resolve_on).any(|k| k.is_of_alerts()) {
+            return Err("alerts are not made of alerts");
+        }
+        Ok(())
+    }
+}
+
 /// What there is one alert for at a time: further events join it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -134,6 +134,24 @@ kinds! {
     AlertResolved = "alert.resolved",
 }
 
+impl EventKind {
+    /// Is it about who is in a zone, or how many?
+    pub fn is_of_zones(self) -> bool {
+        matches!(
+            self,
+            Self::PersonEnteredZone | Self::PersonLeftZone | Self::HighOccupancy | Self::RestrictedZoneBreach
+        )
+    }
+
+    /// Is it a change of an alert?
+    pub fn is_of_alerts(self) -> bool {
+        matches!(
+            self,
+            Self::AlertOpened | Self::AlertAcknowledged | Self::AlertEscalated | Self::AlertResolved
+        )
+    }
+}
+
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

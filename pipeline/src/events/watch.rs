@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventKind, Evidence, Place, Severity};
+use crate::floor::FloorPlan;
 use crate::pose::{Person, PoseFrame};
-use crate::site::SiteConfig;
 
 /// The rules of [`SiteWatch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ impl Default for WatchConfig {
 pub struct SiteWatch {
     config: WatchConfig,
     site: Arc<str>,
-    zones: Vec<Arc<str>>,
+    plan: FloorPlan,
     people: BTreeMap<u64, Seen>,
     present: Option<bool>,
     links: BTreeMap<Arc<str>, Heard>,
@@ -51,11 +51,11 @@ const MAX_LINKS: usize = 8192;
 
 impl SiteWatch {
     /// Nothing told yet.
-    pub fn new(site: &SiteConfig, config: WatchConfig) -> Self {
+    pub fn new(site: &str, plan: FloorPlan, config: WatchConfig) -> Self {
         Self {
             config,
-            site: site.id.as_str().into(),
-            zones: site.zones.iter().map(|z| z.id.as_str().into()).collect(),
+            site: site.into(),
+            plan,
             people: BTreeMap::new(),
             present: None,
             links: BTreeMap::new(),
@@ -64,7 +64,7 @@ impl SiteWatch {
 
     /// Where a person is, for their events.
     pub fn place(&self, person: &Person) -> Place {
-        let zone = person.zone.and_then(|z| self.zones.get(usize::from(z))).cloned();
+        let zone = person.zone.and_then(|z| self.plan.now().id(z).cloned());
         Place { zone, position_m: Some(person.position_m) }
     }
 

@@ -1,12 +1,14 @@
 //! The quiet room, as each link of a site knows it; kept in the data directory between runs.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use invispose_kernels::Layout;
 use invispose_models::input::Reference;
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// What the links of one site are like while nobody moves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,13 +78,6 @@ impl Baseline {
         let fail = |problem: String| BaselineError { path: path.to_owned(), problem };
         let text = serde_json::to_vec(&Self { version: VERSION, links: self.links.clone() })
             .map_err(|e| fail(e.to_string()))?;
-        let new = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&new)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
-        };
-        write().map_err(|e| fail(e.to_string()))
+        files::replace(path, &text).map_err(|e| fail(e.to_string()))
     }
 }

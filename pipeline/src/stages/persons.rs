@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use super::inference::Detections;
 use crate::events::{Event, EventBus, EventKind, Evidence, SiteWatch, WatchConfig};
+use crate::floor::FloorPlan;
 use crate::health::{Health, Part};
 use crate::pose::{PoseFrame, Provenance};
+use crate::radio::Radio;
 use crate::site::SiteConfig;
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
-use crate::understanding::{
-    ActivityConfig, ActivityWatch, FallConfig, FallWatch, UnknownTimeZone, ZoneRules, Zones,
-};
+use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch, ZoneRules, Zones};
 
 /// A frame that has all but its number.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ pub struct Persons {
     sites: HashMap<Arc<str>, Place>,
     ids: PersonIds,
     events: EventBus,
+    radio: Radio,
     health: Health,
 }
 
@@ -58,35 +59,33 @@ struct Place {
 }
 
 impl Persons {
-    /// Nobody yet.
-    ///
-    /// # Errors
-    /// When a zone's schedule names a time zone that there is not.
+    /// Nobody yet, at these sites with their zones.
     pub fn new(
-        sites: Vec<SiteConfig>,
+        sites: Vec<(SiteConfig, FloorPlan)>,
         rules: &Rules,
         ids: PersonIds,
         events: EventBus,
+        radio: Radio,
         health: Health,
-    ) -> Result<Self, UnknownTimeZone> {
-        let place = |site: SiteConfig| {
+    ) -> Self {
+        let place = |(site, plan): (SiteConfig, FloorPlan)| {
             let place = Place {
                 max_occupancy: site.max_occupancy,
                 tracker: Tracker::new(rules.tracker.clone()),
                 activities: ActivityWatch::new(rules.activity.clone()),
-                zones: Zones::new(&site, rules.zones.clone())?,
-                watch: SiteWatch::new(&site, rules.watch.clone()),
+                zones: Zones::new(&site.id, plan.clone(), rules.zones.clone()),
+                watch: SiteWatch::new(&site.id, plan, rules.watch.clone()),
                 falls: rules.falls.enabled.then(|| FallWatch::new(rules.falls.clone())),
             };
-            Ok((site.id.as_str().into(), place))
+            (site.id.as_str().into(), place)
         };
-        let sites = sites.into_iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Self { sites, ids, events, health })
+        Self { sites: sites.into_iter().map(place).collect(), ids, events, radio, health }
     }
 
     /// Takes in what was seen in one window.
     pub fn run(&mut self, detections: Detections) -> Finished {
         let Detections { window, observations, model, calibrated, experimental } = detections;
+        self.radio.show(&window.clean);
         let about = &window.clean.window;
         let mut frame = PoseFrame {
             frame_id: 0,

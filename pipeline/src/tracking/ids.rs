@@ -1,8 +1,10 @@
 //! Person ids: never given twice in the life of a data directory.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Ids set aside by one write, so that a new person seldom waits for the disk.
 const BLOCK: u64 = 1024;
@@ -64,20 +66,13 @@ impl PersonIds {
             && let Some(path) = &self.file
         {
             let reserved = self.next + BLOCK - 1;
-            write(path, reserved).map_err(|error| IdError { path: path.clone(), error })?;
+            let text = format!("{reserved}\n");
+            files::replace(path, text.as_bytes()).map_err(|error| IdError { path: path.clone(), error })?;
             self.reserved = reserved;
         }
         self.next += 1;
         Ok(self.next - 1)
     }
-}
-
-fn write(path: &Path, number: u64) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    writeln!(file, "{number}")?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]
@@ -95,7 +90,7 @@ mod tests {
             seen.extend((0..1500).map(|_| ids.fresh().unwrap()));
         }
         assert!(seen.windows(2).all(|w| w[0] < w[1]));
-        fs::write(&path, "many\n").unwrap();
+        std::fs::write(&path, "many\n").unwrap();
         assert!(PersonIds::open(&path).unwrap_err().to_string().contains("no whole number"));
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::{Clock, UnknownTimeZone};
 use crate::events::{Event, EventKind, Evidence, Place, Severity};
+use crate::floor::{Floor, FloorPlan, Zone};
 use crate::pose::{Person, PoseFrame};
-use crate::site::{SiteConfig, ZoneConfig};
 
 /// The rules of all zones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +35,9 @@ impl Default for ZoneRules {
 pub struct Zones {
     rules: ZoneRules,
     site: Arc<str>,
+    plan: FloorPlan,
+    /// What `areas` were made from.
+    floor: Arc<Floor>,
     areas: Vec<Area>,
     /// The whole site, for its own limit of people.
     crowd: Crowd,
@@ -44,8 +46,7 @@ pub struct Zones {
 #[derive(Debug)]
 struct Area {
     id: Arc<str>,
-    config: ZoneConfig,
-    restricted: Vec<Clock>,
+    zone: Zone,
     people: BTreeMap<u64, Stay>,
     crowd: Crowd,
 }
@@ -75,32 +76,47 @@ fn seconds(from_ns: i64, to_ns: i64) -> f64 {
     to_ns.saturating_sub(from_ns) as f64 / 1e9
 }
 
+impl Area {
+    fn new(zone: &Zone) -> Self {
+        let id = zone.config.id.as_str().into();
+        Self { id, zone: zone.clone(), people: BTreeMap::new(), crowd: Crowd::default() }
+    }
+}
+
 impl Zones {
     /// Nobody is anywhere yet.
-    ///
-    /// # Errors
-    /// When a schedule names a time zone that there is not.
-    pub fn new(site: &SiteConfig, rules: ZoneRules) -> Result<Self, UnknownTimeZone> {
-        let area = |config: &ZoneConfig| {
-            Ok(Area {
-                id: config.id.as_str().into(),
-                config: config.clone(),
-                restricted: config.restricted.iter().map(Clock::new).collect::<Result<_, _>>()?,
-                people: BTreeMap::new(),
-                crowd: Crowd::default(),
-            })
-        };
-        Ok(Self {
-            rules,
-            site: site.id.as_str().into(),
-            areas: site.zones.iter().map(area).collect::<Result<_, _>>()?,
-            crowd: Crowd::default(),
-        })
+    pub fn new(site: &str, plan: FloorPlan, rules: ZoneRules) -> Self {
+        let floor = plan.now();
+        let areas = floor.zones().iter().map(Area::new).collect();
+        Self { rules, site: site.into(), plan, floor, areas, crowd: Crowd::default() }
+    }
+
+    /// Zones may have changed since the last frame. Who is in one that stays, stays; one that is no more is left by all.
+    fn refresh(&mut self, frame: &PoseFrame, tell: &mut dyn FnMut(Event)) {
+        let floor = self.plan.now();
+        if Arc::ptr_eq(&floor, &self.floor) {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.areas);
+        for zone in floor.zones() {
+            let same = old.iter().position(|a| a.zone.number == zone.number);
+            self.areas.push(match same {
+                Some(place) => Area { zone: zone.clone(), ..old.swap_remove(place) },
+                None => Area::new(zone),
+            });
+        }
+        for area in &old {
+            for stay in area.people.values() {
+                stay.leave(&area.id, &self.site, frame, tell);
+            }
+        }
+        self.floor = floor;
     }
 
     /// Says in each person's `zone` the first zone that they are in, and tells what has changed. People who are gone have left
     /// their zones.
     pub fn frame(&mut self, frame: &mut PoseFrame, maximum: Option<u32>, tell: &mut dyn FnMut(Event)) {
+        self.refresh(frame, tell);
         for person in &mut frame.persons {
             person.zone = None;
         }
@@ -127,10 +143,10 @@ impl Zones {
             provenance: Some(provenance.clone()),
             ..Event::new(kind, now).at(&site)
         };
-        let forbidden = area.restricted.iter().any(|clock| clock.holds(now));
+        let forbidden = area.zone.restricted.iter().any(|clock| clock.holds(now));
         for person in &mut frame.persons {
             let [x, y, _] = person.position_m;
-            let outside_m = area.config.outside_m(x, y);
+            let outside_m = area.zone.config.outside_m(x, y);
             let stay = match area.people.entry(person.id) {
                 Entry::Vacant(_) if outside_m > 0.0 => continue,
                 entry => entry.or_insert_with(|| Stay::new(person.clone())),
@@ -162,23 +178,20 @@ impl Zones {
                 }
                 Some(_) => stay.turning_ns = None,
             }
-            person.zone = person.zone.or(u16::try_from(index).ok());
-            stay.judge(person, now, forbidden, rules, area.config.max_dwell_s, &event, tell);
+            person.zone = person.zone.or(Some(area.zone.number));
+            stay.judge(person, now, forbidden, rules, area.zone.config.max_dwell_s, &event, tell);
         }
         let gone: Vec<u64> =
             area.people.keys().filter(|id| !frame.persons.iter().any(|p| p.id == **id)).copied().collect();
         for stay in gone.iter().filter_map(|id| area.people.remove(id)) {
-            if let Some(entered) = stay.entered_ns {
-                let left = event(EventKind::PersonLeftZone, Some(&stay.last));
-                tell(left.because(Evidence::Stay { dwell_s: seconds(entered, now) }));
-            }
+            stay.leave(&zone, &site, frame, tell);
         }
         let inside = area.people.values().filter(|s| s.entered_ns.is_some()).count();
         let of_zone = |kind| event(kind, None);
-        area.crowd.judge(inside, area.config.max_occupancy, now, rules.breach_s, &of_zone, tell);
+        area.crowd.judge(inside, area.zone.config.max_occupancy, now, rules.breach_s, &of_zone, tell);
     }
 
-    /// How many people are in each zone, in the order of the configuration.
+    /// How many people are in each zone, in the order of the floor.
     pub fn occupancy(&self) -> Vec<u32> {
         let inside = |a: &Area| a.people.values().filter(|s| s.entered_ns.is_some()).count() as u32;
         self.areas.iter().map(inside).collect()
@@ -195,6 +208,19 @@ impl Stay {
             told_dwell: false,
             last: person,
         }
+    }
+
+    /// Tells that somebody who is no longer looked at here has left, where they had come.
+    fn leave(&self, zone: &Arc<str>, site: &Arc<str>, frame: &PoseFrame, tell: &mut dyn FnMut(Event)) {
+        let Some(entered) = self.entered_ns else { return };
+        let left = Event {
+            person: Some(self.last.id),
+            place: Some(Place { zone: Some(zone.clone()), position_m: Some(self.last.position_m) }),
+            confidence: Some(self.last.confidence),
+            provenance: Some(frame.provenance.clone()),
+            ..Event::new(EventKind::PersonLeftZone, frame.time_ns).at(site)
+        };
+        tell(left.because(Evidence::Stay { dwell_s: seconds(entered, frame.time_ns) }));
     }
 
     /// Is somebody in the zone at a forbidden time, or for too long? Each is told once a stay, the first once a schedule's span.
