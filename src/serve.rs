@@ -12,8 +12,10 @@ use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::Part;
 use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
+use invispose_pipeline::radio::Radio;
 use invispose_pipeline::recording::{Metadata, Writer};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
 use invispose_pipeline::sources::{self, SourceSpec};
@@ -69,11 +71,13 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let events = EventBus::new(&config.event_rates, EVENTS_KEPT);
     let engine = AlertEngine::new(&config.alerts, AlertState::default())?;
     let alerts = AlertDesk::new(engine, events.clone());
+    let radio = Radio::default();
     let mut builder = PipelineBuilder::new(health.clone())
         .events(events.clone())
         .rules(rules(config))
         .monitor(config.monitor.clone())
-        .alerts(alerts)
+        .alerts(alerts.clone())
+        .radio(radio.clone())
         .person_ids(ids)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
@@ -108,7 +112,9 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         deprecated: config.deprecated.iter().map(deprecation).collect(),
         ..ApiConfig::default()
     };
-    let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone());
+    let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
+        .with_alerts(alerts.clone())
+        .with_radio(radio);
 
     runtime.block_on(async move {
         let listener = {
@@ -117,6 +123,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         };
         let mut signals = Signals::new()?;
         let address = listener.local_addr().context("listener")?;
+        // Kept zones are there before the first frame is.
+        state.load().await;
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
         let api = tokio::spawn(invispose_api::serve(state.clone(), listener, async {
             closed.await.ok();
@@ -127,6 +135,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         }
         let mut history = store.start(&sites, &events, &health).context("store")?;
         history.caught_up().await;
+        history.keep_alerts(&alerts).await;
         let pipeline = builder.start()?;
         // The service goes on when nobody reads what it prints.
         let _ = output::line(format_args!("listening on http://{address}"));
@@ -201,7 +210,8 @@ fn open_site(
     let path = data.path(&format!("{id}.ring"));
     let mut ring = RingWriter::open(&path, RingConfig { slots: config.ring.slots, ..Default::default() })?;
     ring.continue_after(stored)?;
-    let (site, wake) = Site::new(place.site.clone(), ring.reader());
+    let floor = FloorPlan::open(data.path(&format!("{id}.zones")), &place.site.zones)?;
+    let (site, wake) = Site::new(place.site.clone(), floor.clone(), ring.reader());
     ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
 
     let baseline_file = data.path(&format!("{id}.baseline.json"));
@@ -225,6 +235,7 @@ fn open_site(
         // What a replay or a simulation teaches is not this site's present.
         baseline_file: place.live().then_some(baseline_file),
         calibrated: place.earned,
+        floor: Some(floor),
         ring: Some(ring),
         ..SiteSetup::new(place.site, opened)
     };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::query::QueryError;
+use crate::setup::SetupError;
 use crate::store::StoreError;
 
 /// A problem document: `type` stays `about:blank`, so `title` is the status's phrase; `detail` says what was wrong, `field` where.
@@ -67,6 +68,19 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Changed => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
             error => QueryError::from(error).into(),
+        }
+    }
+}
+
+impl From<SetupError> for Problem {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Taken(_) => {
+                Self::new(StatusCode::CONFLICT, format!("id: {error}")).with("field", "id")
+            }
+            SetupError::Many(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            SetupError::Nowhere => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            SetupError::Store(error) => error.into(),
         }
     }
 }

@@ -16,9 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
+use tower_http::trace::{DefaultOnFailure, TraceLayer};
+use tracing::Level;
 
 use crate::guard::{Guard, guard};
+use crate::sockets::Sockets;
 use crate::{ApiState, graphql, metrics, pages, problem, rest, stream};
 
 /// Time for a client to send a request's head.
@@ -33,12 +35,13 @@ const UNSENT: u32 = 64 << 10;
 /// when `closing` becomes true.
 pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -> Router {
     let config = state.config();
+    let sockets = Sockets::new(&state, closing);
     Router::new()
         .merge(rest::routes(&state))
         .merge(pages::routes())
         .route("/metrics", axum::routing::get(metrics::metrics))
-        .merge(stream::routes(&state, closing.clone()))
-        .merge(graphql::routes(&state, closing))
+        .merge(stream::routes(&state, sockets.clone()))
+        .merge(graphql::routes(&state, sockets))
         .fallback(pages::missing)
         .method_not_allowed_fallback(pages::wrong_method)
         .layer(DefaultBodyLimit::max(config.body_limit))
@@ -46,7 +49,8 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .layer(axum::middleware::map_response(problem::from_plain))
         .layer(CompressionLayer::new())
         .layer(axum::middleware::from_fn_with_state(Guard::new(config, loopback), guard))
-        .layer(TraceLayer::new_for_http())
+        // What is the server's fault is logged where it is known; a probe that says "not ready" is no fault.
+        .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
         .with_state(state)
 }
 
@@ -60,6 +64,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
+    let loading = tokio::spawn(state.clone().keep_loading());
     let (close, closing) = watch::channel(false);
     let slots = Arc::new(Semaphore::new(state.config().connections));
     let service = TowerToHyperService::new(router(state, loopback, closing));
@@ -96,6 +101,7 @@ pub async fn serve(
         });
     }
     drop((listener, service));
+    loading.abort();
     close.send_replace(true);
     let end = async {
         graceful.shutdown().await;

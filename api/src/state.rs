@@ -1,12 +1,17 @@
 //! What every protocol shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use invispose_pipeline::Health;
+use invispose_pipeline::alerts::{Alert, AlertDesk};
 use invispose_pipeline::events::EventBus;
+use invispose_pipeline::radio::Radio;
+use tokio::sync::broadcast;
 
 use crate::Site;
+use crate::alerts::Alerts;
+use crate::setup::Turn;
 use crate::store::Store;
 
 /// Limits and permissions of the API. The defaults are for loopback.
@@ -65,12 +70,15 @@ pub struct ApiState {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     sites: Vec<Site>,
     health: Health,
     store: Option<Store>,
     events: EventBus,
+    alerts: OnceLock<Alerts>,
+    radio: OnceLock<Radio>,
+    turn: Turn,
     started: Instant,
     config: ApiConfig,
 }
@@ -99,7 +107,49 @@ impl ApiState {
         store: Option<Store>,
         events: EventBus,
     ) -> Self {
-        Self { inner: Arc::new(Inner { sites, health, store, events, started: Instant::now(), config }) }
+        let (turn, started) = (Turn::default(), Instant::now());
+        Self {
+            inner: Arc::new(Inner {
+                sites,
+                health,
+                store,
+                events,
+                alerts: OnceLock::new(),
+                radio: OnceLock::new(),
+                turn,
+                started,
+                config,
+            }),
+        }
+    }
+
+    /// With those who keep the alerts.
+    #[must_use]
+    pub fn with_alerts(self, desk: AlertDesk) -> Self {
+        self.inner.alerts.get_or_init(|| Alerts::new(desk));
+        self
+    }
+
+    /// With a look at the signal.
+    #[must_use]
+    pub fn with_radio(self, radio: Radio) -> Self {
+        self.inner.radio.get_or_init(|| radio);
+        self
+    }
+
+    /// The signal as it is at present.
+    pub(crate) fn radio(&self) -> &Radio {
+        self.inner.radio.get_or_init(Radio::default)
+    }
+
+    /// The alerts that are not over, and their changes; `None` where nobody keeps any.
+    pub(crate) fn alert_desk(&self) -> Option<&AlertDesk> {
+        self.inner.alerts.get().map(Alerts::desk)
+    }
+
+    /// The changes of alerts, where anybody keeps some.
+    pub(crate) fn alert_changes(&self) -> Option<broadcast::Receiver<Arc<Alert>>> {
+        self.inner.alerts.get().map(Alerts::changes)
     }
 
     /// The database; `None` where nothing but the rings is kept.
@@ -110,6 +160,11 @@ impl ApiState {
     /// What happens, as it happens.
     pub fn events(&self) -> &EventBus {
         &self.inner.events
+    }
+
+    /// Held while what is kept is put in force.
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.inner.turn
     }
 
     /// All sites.

@@ -8,7 +8,7 @@ use invispose_pipeline::health::{Part, SourceSnapshot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{ApiState, Site, Time, store};
+use crate::{ApiState, Site, Time, setup, store};
 
 /// Over which rates and latencies are taken.
 pub(crate) const SPAN: Duration = Duration::from_secs(5);
@@ -141,9 +141,10 @@ pub fn report(state: &ApiState) -> HealthReport {
     HealthReport { status, timestamp: Time::now(), components, issues }
 }
 
-/// Does a fault of this part stay until a new start? The database may come back by itself, and what is live goes on without it.
+/// Does a fault of this part stay until a new start? The database may come back by itself, operators can change what they set up, and
+/// what is live goes on meanwhile.
 pub fn lasting(part: &Part) -> bool {
-    ![store::COMPONENT, store::HISTORY].contains(&part.component())
+    ![store::COMPONENT, store::HISTORY, setup::ZONES, setup::RULES].contains(&part.component())
 }
 
 fn source_state(source: &SourceSnapshot) -> Component {

@@ -329,6 +329,52 @@ async fn documents_are_made_read_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn kept_zones_are_in_force_at_once() {
+    let mut server = Server::start().await;
+    let corners = json!([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]);
+    let ids = async |server: &Server| {
+        let zones = server.get("/api/v1/pose/zones").await.json();
+        let id =
+            |z: &Value| (z["zone_id"].as_str().unwrap().to_owned(), z["name"].as_str().unwrap().to_owned());
+        zones["zones"].as_array().unwrap().iter().map(id).collect::<Vec<_>>()
+    };
+    let pair = |id: &str, name: &str| (id.to_owned(), name.to_owned());
+    let path = "/api/v1/config/zones";
+    let desk = json!({ "id": "desk", "polygon_m": corners, "max_occupancy": 2, "max_dwell_s": 60.0,
+        "restricted": [{ "from": "22:00", "to": "06:00", "time_zone": "Europe/Berlin" }] });
+    assert_eq!(server.send("POST", path, &[], desk).await.status, 201);
+    // One of the configuration's ids replaces the configuration's words, and keeps its place.
+    let west = json!({ "id": "west", "name": "Mine", "polygon_m": corners });
+    assert_eq!(server.send("POST", path, &[], west).await.status, 201);
+    assert_eq!(ids(&server).await, [pair("west", "Mine"), pair("east", ""), pair("desk", "")]);
+    // Numbers count up as zones come.
+    server.feeds[0].publish(vec![person(1, 0.9, 0.5, Some(2))]);
+    let shown = server.get("/api/v1/pose/current?zone_id=desk").await.json();
+    assert_eq!(shown["persons"][0]["zone_id"], "desk");
+
+    let tag = [("if-match", "\"1\"")];
+    for id in ["west", "desk"] {
+        assert_eq!(server.send("DELETE", &format!("{path}/{id}"), &tag, Value::Null).await.status, 204);
+    }
+    assert_eq!(ids(&server).await, [pair("west", "West half"), pair("east", "")]);
+    assert_eq!(server.get("/api/v1/pose/current?zone_id=desk").await.status, 404);
+    assert_eq!(server.get("/api/v1/pose/current").await.json()["persons"][0]["zone_id"], Value::Null);
+    for (field, value) in [
+        ("polygon_m", json!([[0.0, 0.0], [1e39, 0.0], [1.0, 1.0]])),
+        (
+            "restricted[0].time_zone",
+            json!([{ "from": "22:00", "to": "06:00", "time_zone": "Europe/Atlantis" }]),
+        ),
+        ("max_dwell_s", json!(-1.0)),
+    ] {
+        let mut zone = json!({ "polygon_m": corners });
+        zone[field.split('[').next().unwrap()] = value;
+        let refused = server.send("POST", path, &[], zone).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (422, &json!(field)));
+    }
+}
+
+#[tokio::test]
 async fn systems_and_sites_are_described() {
     let mut server = lived_in().await;
     server.source.received.add(3);
@@ -419,6 +465,10 @@ async fn every_route_is_described() {
         "config/{kind}/{id}",
         "sites",
         "sites/{site_id}",
+        "alerts",
+        "alerts/{id}",
+        "alerts/{id}/acknowledge",
+        "alerts/{id}/resolve",
     ] {
         assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path}");
     }

@@ -4,9 +4,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,19 +21,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, remove))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// The site; the first one where it is left out.
-    site_id: Option<String>,
-    /// How many.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
-    /// How many to pass over.
-    #[param(minimum = 0, default = 0)]
-    skip: Option<usize>,
-}
-
 /// Kinds of documents.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -42,13 +29,15 @@ enum Folder {
     Routers,
     /// Areas of a site's floor.
     Zones,
+    /// Rules that raise alerts.
+    Alerts,
     /// Settings to start from.
     Templates,
 }
 
 impl Folder {
     fn find(name: &str) -> Result<Self, Problem> {
-        let all = [Self::Routers, Self::Zones, Self::Templates];
+        let all = [Self::Routers, Self::Zones, Self::Alerts, Self::Templates];
         let found = all.into_iter().find(|f| f.name() == name);
         found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there are no documents {name:?}")))
     }
@@ -57,6 +46,7 @@ impl Folder {
         match self {
             Self::Routers => Kind::Router,
             Self::Zones => Kind::Zone,
+            Self::Alerts => Kind::AlertRule,
             Self::Templates => Kind::Template,
         }
     }
@@ -65,6 +55,7 @@ impl Folder {
         match self {
             Self::Routers => "routers",
             Self::Zones => "zones",
+            Self::Alerts => "alerts",
             Self::Templates => "templates",
         }
     }
@@ -144,7 +135,7 @@ async fn unchanged(
 
 /// Documents of a kind, by id.
 #[utoipa::path(get, path = "/config/{kind}", tag = "config",
-    params(("kind" = inline(Folder), Path), ListParams), responses(
+    params(("kind" = inline(Folder), Path), Where, Paging), responses(
     (status = 200, body = DocumentList), (status = 304, description = "The same as the tag's"),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -154,10 +145,11 @@ async fn list(
     State(state): State<ApiState>,
     Path(kind): Path<String>,
     headers: HeaderMap,
-    Params(p): Params<ListParams>,
+    Params(p): Params<Where>,
+    Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
-    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
+    let (limit, skip) = paging.checked()?;
     let site = &state.site(p.site_id.as_deref())?.config().id;
     let found = store(&state)?.resources(folder.kind(), site, limit, skip).await?;
     json(&headers, &DocumentList { items: found.iter().map(|r| shown(folder, r)).collect() })
@@ -184,19 +176,12 @@ async fn create(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
-    let site = &state.site(p.site_id.as_deref())?.config().id;
+    let site = state.site(p.site_id.as_deref())?;
     let document = document(folder, &headers, &body)?;
-    let id = document.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let made = store(&state)?.create(folder.kind(), site, &id, &document.body).await;
-    let resource = made.map_err(|e| match e {
-        crate::store::StoreError::Changed => {
-            Problem::new(StatusCode::CONFLICT, format!("id: {id:?} is taken")).with("field", "id")
-        }
-        e => e.into(),
-    })?;
+    let resource = state.add(folder.kind(), site, document).await?;
     let mut response = answer(&HeaderMap::new(), folder, &resource);
     *response.status_mut() = StatusCode::CREATED;
-    set(&mut response, header::LOCATION, &folder.href(&id, site));
+    set(&mut response, header::LOCATION, &folder.href(&resource.id, &resource.site));
     Ok(response)
 }
 
@@ -245,15 +230,14 @@ async fn replace(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
-    let site = &state.site(p.site_id.as_deref())?.config().id;
-    let store = store(&state)?;
+    let site = state.site(p.site_id.as_deref())?;
     let document = document(folder, &headers, &body)?;
     if document.id.as_ref().is_some_and(|given| *given != id) {
         let detail = format!("id: is {id:?} in the path");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("field", "id"));
     }
-    let old = unchanged(store, folder, site, &id, &headers).await?;
-    let new = store.replace(folder.kind(), &old, document.body).await?;
+    let old = unchanged(store(&state)?, folder, &site.config().id, &id, &headers).await?;
+    let new = state.change(folder.kind(), site, &old, document.body).await?;
     Ok(answer(&HeaderMap::new(), folder, &new))
 }
 
@@ -273,9 +257,8 @@ async fn remove(
     Params(p): Params<Where>,
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
-    let site = &state.site(p.site_id.as_deref())?.config().id;
-    let store = store(&state)?;
-    let old = unchanged(store, folder, site, &id, &headers).await?;
-    store.remove(folder.kind(), &old).await?;
+    let site = state.site(p.site_id.as_deref())?;
+    let old = unchanged(store(&state)?, folder, &site.config().id, &id, &headers).await?;
+    state.remove(folder.kind(), site, &old).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -10,10 +10,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::params::{Params, required};
+use super::params::{Params, Past};
 use crate::export::{Csv, JsonLines, Parquet, Sink};
 use crate::problem::{Problem, ProblemBody};
-use crate::query::{Field, Filter, MAX_PAGE, Page, QueryError, Selection, Take, TimeRange};
+use crate::query::{Filter, MAX_PAGE, Page, QueryError, Selection, Take, TimeRange};
 use crate::{ApiState, Time};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -53,47 +53,30 @@ impl Format {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ExportParams {
+struct Written {
     /// `csv` (the default), `parquet` or `jsonl`.
     #[param(inline)]
     format: Option<Format>,
-    /// First moment.
-    #[param(required = true)]
-    start_time: Option<Time>,
-    /// First moment that is too late.
-    #[param(required = true)]
-    end_time: Option<Time>,
-    /// The site; the first one where it is left out.
-    site_id: Option<String>,
-    /// Only persons in this zone.
-    zone_id: Option<String>,
-    /// Only this person, and only frames that show them.
-    person_id: Option<String>,
-    /// Only persons of at least this confidence, 0..1.
-    #[param(minimum = 0, maximum = 1, default = 0)]
-    min_confidence: Option<f64>,
 }
 
 /// Frames of `start_time <= timestamp < end_time` as a file.
 ///
 /// It is written while it is read, however long it is; a connection that breaks off means that it is not whole.
-#[utoipa::path(get, path = "/analytics/export", tag = "analytics", params(ExportParams), responses(
+#[utoipa::path(get, path = "/analytics/export", tag = "analytics", params(Written, Past), responses(
     (status = 200, content((String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "application/jsonl"))),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn export(State(state): State<ApiState>, Params(p): Params<ExportParams>) -> Result<Response, Problem> {
-    let (from, to) = (required(p.start_time, Field::From)?, required(p.end_time, Field::To)?);
-    let range = TimeRange::checked(Some(from), Some(to))?;
-    let filter = Filter {
-        site: p.site_id,
-        zone: p.zone_id,
-        min_confidence: p.min_confidence.unwrap_or(0.0),
-        person: p.person_id,
-    };
+async fn export(
+    State(state): State<ApiState>,
+    Params(written): Params<Written>,
+    Params(past): Params<Past>,
+) -> Result<Response, Problem> {
+    let (from, to, filter) = past.checked()?;
+    let range = TimeRange { from: Some(from), to: Some(to) };
     let selection = state.select(&filter)?;
-    let format = p.format.unwrap_or_default();
+    let format = written.format.unwrap_or_default();
     let mut sink = format.sink(state.config().stale_after)?;
     // The first page is read before the answer begins, so that a database that is away shows in the status.
     let first = selection.history(range, page(None)).await?;

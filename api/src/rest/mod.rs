@@ -1,5 +1,6 @@
 //! REST: query strings and documents into the query layer, its answers into the contract's JSON.
 
+mod alerts;
 mod analytics;
 mod answer;
 mod config;
@@ -35,6 +36,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .merge(export::routes())
         .merge(reports::routes())
         .merge(config::routes())
+        .merge(alerts::routes())
 }
 
 pub(crate) fn routes(state: &ApiState) -> Router<ApiState> {

@@ -21,6 +21,7 @@ use crate::ApiState;
         (name = "pose", description = "Who is where, and was"),
         (name = "system", description = "How well it does"),
         (name = "analytics", description = "What the past adds up to"),
+        (name = "alerts", description = "What somebody should look at"),
         (name = "config", description = "What operators set up"),
         (name = "sites", description = "Places")
     )

@@ -48,6 +48,42 @@ impl Who {
     }
 }
 
+/// Which frames of the past, and whom of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Past {
+    /// First moment; UTC where there is no offset.
+    #[param(required = true)]
+    pub start_time: Option<Time>,
+    /// First moment that is too late.
+    #[param(required = true)]
+    pub end_time: Option<Time>,
+    /// Only this person, and only frames that show them.
+    pub person_id: Option<String>,
+    /// The site; the first one where it is left out.
+    pub site_id: Option<String>,
+    /// Only persons in this zone.
+    pub zone_id: Option<String>,
+    /// Only persons of at least this confidence, 0..1.
+    #[param(minimum = 0, maximum = 1, default = 0)]
+    pub min_confidence: Option<f64>,
+}
+
+impl Past {
+    /// First moment, first moment that is too late, and whom.
+    pub(super) fn checked(self) -> Result<(Time, Time, Filter), QueryError> {
+        let (from, to) = (required(self.start_time, Field::From)?, required(self.end_time, Field::To)?);
+        TimeRange::checked(Some(from), Some(to))?;
+        let filter = Filter {
+            site: self.site_id,
+            zone: self.zone_id,
+            min_confidence: self.min_confidence.unwrap_or(0.0),
+            person: self.person_id,
+        };
+        Ok((from, to, filter))
+    }
+}
+
 /// Which site.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -57,11 +93,14 @@ pub(super) struct Where {
 }
 
 /// Which part of a list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
     /// How many.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<usize>,
     /// How many to pass over.
+    #[param(minimum = 0, default = 0)]
     pub skip: Option<usize>,
 }
 
@@ -76,8 +115,8 @@ impl Paging {
     }
 }
 
-/// `required`: the parameter must be there.
-pub(super) fn required<T>(value: Option<T>, field: Field) -> Result<T, QueryError> {
+/// The parameter must be there.
+fn required<T>(value: Option<T>, field: Field) -> Result<T, QueryError> {
     value.ok_or_else(|| QueryError::invalid(field, "is required"))
 }
 

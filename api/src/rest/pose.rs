@@ -5,16 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::tagged;
-use super::params::{Paging, Params, Who, required};
+use super::params::{Paging, Params, Past, Who};
 use crate::problem::{Problem, ProblemBody};
-use crate::query::{DEFAULT_MIN_CONFIDENCE, Field, Filter, Page, Take, TimeRange};
-use crate::{ApiState, Time, contract};
+use crate::query::{DEFAULT_MIN_CONFIDENCE, Page, Take, TimeRange};
+use crate::{ApiState, contract};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(current)).routes(routes!(history))
@@ -51,36 +49,10 @@ async fn current(
     Ok(tagged(&headers, &tag, bytes))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct HistoryParams {
-    /// First moment; UTC where there is no offset.
-    #[param(required = true)]
-    start_time: Option<Time>,
-    /// First moment that is too late.
-    #[param(required = true)]
-    end_time: Option<Time>,
-    /// Only this person, and only frames that show them.
-    person_id: Option<String>,
-    /// The site; the first one where it is left out.
-    site_id: Option<String>,
-    /// Only persons in this zone.
-    zone_id: Option<String>,
-    /// Only persons of at least this confidence, 0..1.
-    #[param(minimum = 0, maximum = 1, default = 0)]
-    min_confidence: Option<f64>,
-    /// How many frames.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
-    /// Matching frames to pass over.
-    #[param(minimum = 0, default = 0)]
-    skip: Option<usize>,
-}
-
 /// Frames of `start_time <= timestamp < end_time`, oldest first.
 ///
 /// Where there are more, the header `Link` names the next page.
-#[utoipa::path(get, path = "/pose/history", tag = "pose", params(HistoryParams), responses(
+#[utoipa::path(get, path = "/pose/history", tag = "pose", params(Past, Paging), responses(
     (status = 200, body = Vec<contract::PoseFrame>), (status = 304, description = "The same as the tag's"),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -90,20 +62,14 @@ async fn history(
     State(state): State<ApiState>,
     uri: Uri,
     headers: HeaderMap,
-    Params(p): Params<HistoryParams>,
+    Params(past): Params<Past>,
+    Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
-    let (from, to) = (required(p.start_time, Field::From)?, required(p.end_time, Field::To)?);
-    let range = TimeRange::checked(Some(from), Some(to))?;
-    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
-    let filter = Filter {
-        site: p.site_id,
-        zone: p.zone_id,
-        min_confidence: p.min_confidence.unwrap_or(0.0),
-        person: p.person_id,
-    };
+    let (from, to, filter) = past.checked()?;
+    let (limit, skip) = paging.checked()?;
     let selection = state.select(&filter)?;
     let page = Page { after: None, before: None, skip, take: Take::First(limit) };
-    let slice = selection.history(range, page).await?;
+    let slice = selection.history(TimeRange { from: Some(from), to: Some(to) }, page).await?;
     let stale_after = state.config().stale_after;
     let frames: Vec<_> = slice.frames.iter().map(|f| contract::PoseFrame::new(f, stale_after)).collect();
     // Ages change and frames do not: a weak tag over what was asked and which frames came.

@@ -19,7 +19,7 @@ pub struct Keep {
     pub thinned: Duration,
     /// Sums by the minute; those by the hour and the day are kept for good.
     pub minutes: Duration,
-    /// Events.
+    /// Events, and alerts that are over.
     pub events: Duration,
 }
 
@@ -66,6 +66,7 @@ impl Store {
             ("DELETE FROM pose_block WHERE stored_ns < $1", keep.thinned),
             ("DELETE FROM person WHERE stored_ns < $1", keep.thinned),
             ("DELETE FROM event WHERE stored_ns < $1", keep.events),
+            ("DELETE FROM alert WHERE status = 'resolved' AND stored_ns < $1", keep.events),
         ] {
             sqlx::query(statement).bind(before(age)).execute(pool).await?;
         }

@@ -9,6 +9,7 @@
 //! never waited for, so nothing here can slow the pipeline; what the ring overwrites before it was read is counted and raised as a fault.
 
 mod aggregate;
+mod alerts;
 mod analytics;
 mod block;
 mod events;
@@ -30,6 +31,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, Transaction};
 use thiserror::Error;
 
+pub use alerts::AlertQuery;
 pub use analytics::{Bucket, HeatCell, HeatMap};
 pub use block::BlockError;
 pub use keep::Keep;
@@ -245,11 +247,10 @@ impl Store {
             let sql = AssertSqlSafe(sql.replace("{BLOB}", blob)).into_sql_str();
             Migration::new(version, name.into(), MigrationType::Simple, sql, false)
         };
-        let migrator = Migrator::with_migrations(vec![migration(
-            1,
-            "history",
-            include_str!("../../migrations/1_history.sql"),
-        )]);
+        let migrator = Migrator::with_migrations(vec![
+            migration(1, "history", include_str!("../../migrations/1_history.sql")),
+            migration(3, "alerts", include_str!("../../migrations/3_alerts.sql")),
+        ]);
         match migrator.run(&self.inner.pool).await {
             Ok(()) => {}
             Err(MigrateError::Execute(e)) => return Err(e.into()),

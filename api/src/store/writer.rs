@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use invispose_pipeline::alerts::AlertDesk;
 use invispose_pipeline::events::{Delivery, Event, EventBus};
 use invispose_pipeline::health::Part;
 use invispose_pipeline::{Health, PoseFrame};
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::alerts::{AlertChanges, AlertKeeper};
 use super::spool::{Entry, Full, Spool};
 use super::{BlockError, COMPONENT, HISTORY, PATIENCE, Store, StoreError, StoreStats, block};
 use crate::Site;
@@ -21,19 +23,22 @@ const EVENTS: usize = 256;
 /// Writes that wait in memory; further ones wait in the ring.
 const WAITING: usize = 8;
 /// Between attempts to reach a database that is away.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// For the last writes at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
 
-enum Work {
+pub(super) enum Work {
     Frames(Site, Vec<PoseFrame>),
     Events(Vec<Arc<Event>>),
+    Alerts(AlertChanges),
 }
 
 /// The running tasks. [`Writer::close`] ends them in order.
 #[derive(Debug)]
 pub struct Writer {
+    store: Store,
     closing: watch::Sender<bool>,
+    queue: Option<mpsc::Sender<Work>>,
     tasks: Vec<JoinHandle<()>>,
     /// One for each ring, until it was read once.
     behind: Vec<oneshot::Receiver<()>>,
@@ -49,9 +54,19 @@ impl Writer {
         }
     }
 
+    /// Gives the desk the alerts that an earlier process left open, and keeps it from now on. Where the database is away, the desk
+    /// gets them once it is back.
+    pub async fn keep_alerts(&mut self, desk: &AlertDesk) {
+        let Some(queue) = self.queue.clone() else { return };
+        let keeper = AlertKeeper::new(self.store.clone(), desk.clone(), queue).await;
+        let closing = self.closing.subscribe();
+        self.tasks.push(tokio::spawn(keeper.run(closing)));
+    }
+
     /// Writes what the rings and the bus hold and ends. What cannot be written by then stays in the on-disk queue or in the ring.
     pub async fn close(mut self) {
         self.closing.send_replace(true);
+        self.queue = None;
         let deadline = Instant::now() + CLOSE_WITHIN;
         for task in std::mem::take(&mut self.tasks) {
             if tokio::time::timeout_at(deadline, task).await.is_err() {
@@ -95,7 +110,7 @@ impl Store {
             };
             tasks.push(tokio::spawn(follower.run(read, closed.clone())));
         }
-        tasks.push(tokio::spawn(listen(self.clone(), events.subscribe(), queue, closed.clone())));
+        tasks.push(tokio::spawn(listen(self.clone(), events.subscribe(), queue.clone(), closed.clone())));
         let writing = Writing {
             store: self.clone(),
             sites: sites.to_vec(),
@@ -105,7 +120,7 @@ impl Store {
         };
         tasks.push(tokio::spawn(writing.run(work)));
         tasks.push(tokio::spawn(super::keep::run(self.clone(), closed)));
-        Ok(Writer { closing, tasks, behind })
+        Ok(Writer { store: self.clone(), closing, queue: Some(queue), tasks, behind })
     }
 }
 
@@ -330,6 +345,7 @@ impl Writing {
         match work {
             Work::Frames(_, frames) => StoreStats::add(&stats.frames, frames.len() as u64),
             Work::Events(events) => StoreStats::add(&stats.events, events.len() as u64),
+            Work::Alerts(_) => {}
         }
     }
 
@@ -339,6 +355,7 @@ impl Writing {
             match work {
                 Work::Frames(site, frames) => self.store.insert_frames(site, frames).await,
                 Work::Events(events) => self.store.insert_events(events).await,
+                Work::Alerts(changes) => self.store.save_alerts(changes).await,
             }
         };
         match tokio::time::timeout(PATIENCE * 2, insert).await {
@@ -350,10 +367,12 @@ impl Writing {
     fn entry(&self, work: &Work) -> Result<Entry, StoreError> {
         match work {
             Work::Frames(site, frames) => {
-                let zone = |index| site.zone(index).map(|z| z.id.as_str());
+                let floor = site.floor();
+                let zone = |number| floor.id(number).map(|id| &**id);
                 Ok(Entry::Frames(site.config().id.as_str().into(), block::encode(frames, zone)?))
             }
             Work::Events(events) => Ok(Entry::Events(serde_json::to_vec(events)?)),
+            Work::Alerts(changes) => Ok(Entry::Alerts(serde_json::to_vec(changes)?)),
         }
     }
 
@@ -362,10 +381,12 @@ impl Writing {
             Entry::Frames(id, body) => {
                 let site = self.sites.iter().find(|s| s.config().id == *id);
                 let site = site.ok_or(StoreError::Block(BlockError::NO_SITE))?;
-                let frames = block::decode(&body, &id, |zone| site.zone_index(zone))?;
+                let floor = site.floor();
+                let frames = block::decode(&body, &id, |zone| floor.number_of(zone))?;
                 Ok(Work::Frames(site.clone(), frames))
             }
             Entry::Events(body) => Ok(Work::Events(serde_json::from_slice(&body)?)),
+            Entry::Alerts(body) => Ok(Work::Alerts(serde_json::from_slice(&body)?)),
         }
     }
 

@@ -94,10 +94,8 @@ impl FromStr for Topic {
 
 impl Topic {
     pub(super) fn wants(self, kind: EventKind) -> bool {
-        use EventKind::{HighOccupancy, PersonEnteredZone, PersonLeftZone, RestrictedZoneBreach};
-        let zone = [PersonEnteredZone, PersonLeftZone, HighOccupancy, RestrictedZoneBreach].contains(&kind);
         match self {
-            Self::ZoneEvents => zone,
+            Self::ZoneEvents => kind.is_of_zones(),
             Self::SystemAlerts => {
                 let name = kind.name();
                 ["alert.", "system.", "router."].iter().any(|family| name.starts_with(family))

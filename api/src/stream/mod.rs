@@ -6,56 +6,39 @@
 mod messages;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::response::Response;
 use axum::routing::get;
 use invispose_pipeline::events::{Delivery, Event, Subscription};
-use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
 
 use self::messages::{ClientMessage, Filters, Topic, event_message, person_updates, pose_update};
 use crate::feed::Feed;
-use crate::problem::Problem;
 use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
+use crate::sockets::{Close, Line, Sockets};
 use crate::view::FrameView;
 use crate::{ApiState, Time};
 
 #[derive(Clone)]
 struct Transport {
     state: ApiState,
-    closing: watch::Receiver<bool>,
-    sockets: Arc<Semaphore>,
+    sockets: Sockets,
 }
 
-pub(crate) fn routes(state: &ApiState, closing: watch::Receiver<bool>) -> Router<ApiState> {
-    let sockets = Arc::new(Semaphore::new(state.config().sockets));
-    let transport = Transport { state: state.clone(), closing, sockets };
+pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router<ApiState> {
+    let transport = Transport { state: state.clone(), sockets };
     Router::new().route("/ws/v1/stream", get(upgrade)).with_state(transport)
 }
 
-async fn upgrade(State(transport): State<Transport>, upgrade: WebSocketUpgrade) -> Response {
-    let limit = transport.state.config().body_limit;
-    let Ok(slot) = transport.sockets.clone().try_acquire_owned() else {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open").into_response();
-    };
-    upgrade
-        .max_message_size(limit)
-        .max_frame_size(limit)
-        .on_upgrade(move |socket| async move {
-            Session::new(socket, transport).run().await;
-            drop(slot);
-        })
-        .into_response()
+async fn upgrade(
+    State(Transport { state, sockets }): State<Transport>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    sockets.open(upgrade, &[], |line| Session::new(line, state).run())
 }
-
-/// Why a session ends, as a WebSocket close code and reason.
-struct Close(u16, &'static str);
 
 /// What a subscription to frames is fed with.
 struct Frames {
@@ -65,9 +48,8 @@ struct Frames {
 }
 
 struct Session {
-    socket: WebSocket,
+    line: Line,
     state: ApiState,
-    closing: watch::Receiver<bool>,
     events: Subscription,
     poses: Option<Frames>,
     persons: Option<Frames>,
@@ -77,73 +59,57 @@ struct Session {
 }
 
 enum Step {
-    Received(Option<Result<Message, axum::Error>>),
+    Received(Option<Message>),
     Pose(FrameView),
     Person(FrameView),
     Happened(Delivery),
-    Closing,
 }
 
 impl Session {
-    fn new(socket: WebSocket, transport: Transport) -> Self {
-        let Transport { state, closing, .. } = transport;
+    fn new(line: Line, state: ApiState) -> Self {
         let events = state.events().subscribe();
-        Self {
-            socket,
-            state,
-            closing,
-            events,
-            poses: None,
-            persons: None,
-            zones: None,
-            alerts: None,
-            max_fps: None,
-        }
+        Self { line, state, events, poses: None, persons: None, zones: None, alerts: None, max_fps: None }
     }
 
-    async fn run(mut self) {
-        if let Err(Close(code, reason)) = self.talk().await {
-            let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
-        }
+    async fn run(mut self) -> (Line, Result<(), Close>) {
+        let end = self.talk().await;
+        (self.line, end)
     }
 
     async fn talk(&mut self) -> Result<(), Close> {
         let client = uuid::Uuid::now_v7().to_string();
         let now = Time::now();
-        self.say(
+        self.line.say(
             &json!({ "type": "connection", "status": "connected", "client_id": client, "server_time": now }),
         )
         .await?;
-        let mut closing = self.closing.clone();
         loop {
             let listens = self.zones.is_some() || self.alerts.is_some();
             let step = tokio::select! {
                 biased;
-                _ = closing.wait_for(|&closing| closing) => Step::Closing,
-                message = self.socket.recv() => Step::Received(message),
+                message = self.line.receive() => Step::Received(message?),
                 event = next_event(&mut self.events) => Step::Happened(event),
                 frame = next_frame(&mut self.poses) => Step::Pose(frame),
                 frame = next_frame(&mut self.persons) => Step::Person(frame),
             };
             match step {
-                Step::Received(Some(Ok(message))) => {
+                Step::Received(Some(message)) => {
                     if !self.receive(message).await? {
                         return Ok(());
                     }
                 }
-                Step::Received(Some(Err(_)) | None) => return Ok(()),
-                Step::Pose(frame) => self.say(&pose_update(&frame)).await?,
+                Step::Received(None) => return Ok(()),
+                Step::Pose(frame) => self.line.say(&pose_update(&frame)).await?,
                 Step::Person(frame) => {
                     for update in person_updates(&frame) {
-                        self.say(&update).await?;
+                        self.line.say(&update).await?;
                     }
                 }
                 Step::Happened(Delivery::Event(event)) => self.happened(&event).await?,
                 Step::Happened(Delivery::Missed(count)) if listens => {
-                    self.say(&json!({ "type": "missed", "count": count })).await?;
+                    self.line.say(&json!({ "type": "missed", "count": count })).await?;
                 }
                 Step::Happened(Delivery::Missed(_)) => {}
-                Step::Closing => return Err(Close(1001, "the server stops")),
             }
         }
     }
@@ -157,7 +123,7 @@ impl Session {
         let topics = [(Topic::ZoneEvents, &self.zones), (Topic::SystemAlerts, &self.alerts)];
         let topic = topics.into_iter().find_map(wants);
         match topic {
-            Some(topic) => self.say(&event_message(topic, event)).await,
+            Some(topic) => self.line.say(&event_message(topic, event)).await,
             None => Ok(()),
         }
     }
@@ -175,9 +141,9 @@ impl Session {
             Err(e) => Err(("bad_message", e.to_string())),
         };
         match answer {
-            Ok(answer) => self.say(&answer).await?,
+            Ok(answer) => self.line.say(&answer).await?,
             Err((code, message)) => {
-                self.say(&json!({ "type": "error", "code": code, "message": message })).await?;
+                self.line.say(&json!({ "type": "error", "code": code, "message": message })).await?;
             }
         }
         Ok(true)
@@ -255,21 +221,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    async fn say(&mut self, message: &impl Serialize) -> Result<(), Close> {
-        let text = serde_json::to_string(message).map_err(|_| Close(1011, "a message cannot be written"))?;
-        self.send(Message::Text(text.into())).await
-    }
-
-    /// Waits until the socket has taken the message; a client that takes nothing for too long is dropped.
-    async fn send(&mut self, message: Message) -> Result<(), Close> {
-        let timeout = self.state.config().timeout;
-        match tokio::time::timeout(timeout, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Close(1011, "the connection broke")),
-            Err(_) => Err(Close(1013, "the client takes no data")),
-        }
     }
 }
 

@@ -11,11 +11,13 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use invispose_api::store::{Store, StoreConfig, Writer};
-use invispose_api::{ApiConfig, ApiState, Site};
-use invispose_pipeline::events::EventBus;
+use invispose_api::{ApiConfig, ApiState, Site, Wake};
+use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
+use invispose_pipeline::events::{EVENTS_KEPT, EventBus, EventKind, RateRule};
+use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::SourceStats;
 use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
-use invispose_pipeline::ring::{RingConfig, RingWriter};
+use invispose_pipeline::ring::{RingConfig, RingReader, RingWriter};
 use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use invispose_pipeline::{Health, Person, PoseFrame, Provenance, SourceKind};
 use serde_json::{Value, json};
@@ -55,6 +57,12 @@ pub fn site(id: &str) -> SiteConfig {
         experimental_poses: false,
         max_occupancy: None,
     }
+}
+
+/// The site with its zones in force.
+pub fn place(config: SiteConfig, ring: RingReader) -> (Site, Wake) {
+    let plan = FloorPlan::new(&config.zones).unwrap();
+    Site::new(config, plan, ring)
 }
 
 pub fn person(id: u64, confidence: f32, x: f32, zone: Option<u16>) -> Person {
@@ -123,7 +131,9 @@ pub struct Server {
     pub source: Arc<SourceStats>,
     pub events: EventBus,
     pub store: Store,
+    pub alerts: AlertDesk,
     _writer: Writer,
+    _running: crossbeam_channel::Sender<()>,
     stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<std::io::Result<()>>,
     pub dir: tempfile::TempDir,
@@ -151,11 +161,13 @@ pub struct Options {
     pub sites: Vec<&'static str>,
     pub slots: u32,
     pub config: ApiConfig,
+    /// Of an earlier server.
+    pub dir: Option<tempfile::TempDir>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default() }
+        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default(), dir: None }
     }
 }
 
@@ -165,7 +177,7 @@ impl Server {
     }
 
     pub async fn with(options: Options) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = options.dir.unwrap_or_else(|| tempfile::tempdir().unwrap());
         let health = Health::default();
         let source = Arc::new(SourceStats::new("sim:test", SourceKind::Simulated));
         source.running.set(1);
@@ -174,17 +186,27 @@ impl Server {
         for id in options.sites {
             let config = RingConfig { slots: options.slots, slot_bytes: 8192 };
             let mut writer = RingWriter::open(dir.path().join(format!("{id}.ring")), config).unwrap();
-            let (site, wake) = Site::new(site(id), writer.reader());
+            let (site, wake) = place(site(id), writer.reader());
             writer.on_publish(Box::new(move |frame| wake.published(frame)));
             sites.push(site);
             feeds.push(Feed { site: id.into(), writer });
         }
         let database = StoreConfig { write_every: Duration::from_millis(20), ..StoreConfig::new(dir.path()) };
         let store = Store::open(database).await.unwrap();
-        let events = EventBus::default();
-        let writer = store.start(&sites, &events, &health).unwrap();
+        // Nothing is held back.
+        let free = EventKind::ALL.iter().map(|&kind| RateRule { kind, repeat_s: 0.0, per_minute: 1e9 });
+        let events = EventBus::new(&free.collect::<Vec<_>>(), EVENTS_KEPT);
+        let mut writer = store.start(&sites, &events, &health).unwrap();
+        let engine = AlertEngine::new(&[], AlertState::default()).unwrap();
+        let alerts = AlertDesk::new(engine, events.clone());
+        writer.keep_alerts(&alerts).await;
+        let (running, ended) = crossbeam_channel::bounded(0);
+        let (desk, heard) = (alerts.clone(), events.subscribe());
+        std::thread::spawn(move || desk.run(heard, &ended));
         let state =
-            ApiState::with_store(sites, health.clone(), options.config, store.clone(), events.clone());
+            ApiState::with_store(sites, health.clone(), options.config, store.clone(), events.clone())
+                .with_alerts(alerts.clone());
+        state.load().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -192,7 +214,29 @@ impl Server {
             let _ = stopped.await;
         };
         let task = tokio::spawn(invispose_api::serve(state, listener, shutdown));
-        Self { address, feeds, health, source, events, store, _writer: writer, stop: Some(stop), task, dir }
+        Self {
+            address,
+            feeds,
+            health,
+            source,
+            events,
+            store,
+            alerts,
+            _writer: writer,
+            _running: running,
+            stop: Some(stop),
+            task,
+            dir,
+        }
+    }
+
+    /// Ends as a process does, and leaves its directory.
+    pub async fn end(mut self) -> tempfile::TempDir {
+        self.stop();
+        let Self { _writer: writer, dir, task, .. } = self;
+        task.await.unwrap().unwrap();
+        writer.close().await;
+        dir
     }
 
     pub fn stop(&mut self) {
@@ -324,12 +368,16 @@ impl Socket {
         }
     }
 
+    /// What `field` says in the next `next` message.
+    pub async fn value(&mut self, field: &str) -> Value {
+        let message = self.receive().await;
+        assert!(message["type"] == "next" && message["payload"]["errors"].is_null(), "{message}");
+        message["payload"]["data"][field].clone()
+    }
+
     /// The frame of the next `next` message.
     pub async fn frame(&mut self) -> Value {
-        let message = self.receive().await;
-        assert_eq!(message["type"], "next", "{message}");
-        assert!(message["payload"]["errors"].is_null(), "{message}");
-        message["payload"]["data"]["poseFrames"].clone()
+        self.value("poseFrames").await
     }
 }
 

@@ -1,0 +1,134 @@
+//! WebSockets, whatever is spoken over them: how many, how large their messages, how patient, and when they end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+
+use crate::ApiState;
+use crate::problem::Problem;
+
+/// Bytes of a socket's own buffer for what the client says: longer messages grow it. The default would be most of an idle
+/// subscriber's memory.
+const READ_BUFFER: usize = 4 << 10;
+
+/// What opens sockets. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Sockets {
+    slots: Arc<Semaphore>,
+    message_limit: usize,
+    patience: Duration,
+    closing: watch::Receiver<bool>,
+}
+
+/// Why a session ends, as a WebSocket close code and reason.
+#[derive(Debug)]
+pub(crate) struct Close(u16, String);
+
+impl Close {
+    pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self(code, reason.into())
+    }
+}
+
+impl Sockets {
+    /// As many as the configuration says, until `closing` becomes true.
+    pub(crate) fn new(state: &ApiState, closing: watch::Receiver<bool>) -> Self {
+        let config = state.config();
+        Self {
+            slots: Arc::new(Semaphore::new(config.sockets)),
+            message_limit: config.body_limit,
+            patience: config.timeout,
+            closing,
+        }
+    }
+
+    /// Becomes true when the server stops.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.clone()
+    }
+
+    /// Lets `talk` have the socket until it returns; an error closes it with its reason.
+    pub(crate) fn open<F>(
+        &self,
+        upgrade: WebSocketUpgrade,
+        protocols: &'static [&'static str],
+        talk: impl FnOnce(Line) -> F + Send + 'static,
+    ) -> Response
+    where
+        F: Future<Output = (Line, Result<(), Close>)> + Send,
+    {
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open")
+                .into_response();
+        };
+        let (patience, closing) = (self.patience, self.closing.clone());
+        let upgrade =
+            if protocols.is_empty() { upgrade } else { upgrade.protocols(protocols.iter().copied()) };
+        upgrade
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(self.message_limit)
+            .max_frame_size(self.message_limit)
+            .on_upgrade(move |socket| async move {
+                let (mut line, end) = talk(Line { socket, patience, closing }).await;
+                if let Err(close) = end {
+                    line.close(close).await;
+                }
+                drop(slot);
+            })
+            .into_response()
+    }
+}
+
+/// One open socket.
+pub(crate) struct Line {
+    socket: WebSocket,
+    patience: Duration,
+    closing: watch::Receiver<bool>,
+}
+
+impl Line {
+    /// The sub-protocol that was agreed upon.
+    pub(crate) fn protocol(&self) -> Option<&str> {
+        self.socket.protocol().and_then(|p| p.to_str().ok())
+    }
+
+    /// The next message; `None` once the client has gone, an error when the server stops. Nothing is lost when the future is dropped.
+    pub(crate) async fn receive(&mut self) -> Result<Option<Message>, Close> {
+        tokio::select! {
+            biased;
+            _ = self.closing.wait_for(|&closing| closing) => Err(Close::new(1001, "the server stops")),
+            message = self.socket.recv() => Ok(match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+                Some(Ok(message)) => Some(message),
+            }),
+        }
+    }
+
+    /// Sends JSON; see [`Line::send`].
+    pub(crate) async fn say(&mut self, message: &impl Serialize) -> Result<(), Close> {
+        let text = serde_json::to_string(message).map_err(|e| Close::new(1011, e.to_string()))?;
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// Waits until the socket has taken the message; a client that takes nothing for too long is dropped.
+    pub(crate) async fn send(&mut self, message: Message) -> Result<(), Close> {
+        match tokio::time::timeout(self.patience, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(Close::new(1011, e.to_string())),
+            Err(_) => Err(Close::new(1013, "the client takes no data")),
+        }
+    }
+
+    async fn close(&mut self, Close(code, reason): Close) {
+        // The reason of a close frame holds at most 123 bytes.
+        let cut = reason.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|&end| end <= 123).last();
+        let reason = reason.get(..cut.unwrap_or(0)).unwrap_or_default().into();
+        let _ = self.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    }
+}
