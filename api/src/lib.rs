@@ -8,6 +8,7 @@
 //! [`query`] is the one place where frames are found, filtered and paged; [`view`] is the one place where a frame is
 //! brought into the words of the outside (zones by name, keypoints projected). Each protocol only translates.
 
+mod alerts;
 mod analytics;
 mod bundle;
 pub mod contract;
@@ -18,6 +19,7 @@ pub mod graphql;
 mod guard;
 mod history;
 mod metrics;
+mod movements;
 mod pages;
 mod people;
 pub mod problem;
@@ -25,7 +27,9 @@ pub mod query;
 mod reports;
 pub mod rest;
 mod server;
+mod setup;
 mod site;
+mod sockets;
 mod state;
 pub mod store;
 mod stream;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{EPOCH_NS, Options, STEP_NS, Server, id, person};
 use invispose_api::{ApiConfig, Time};
+use invispose_pipeline::events::{Event, EventKind, Evidence, Place};
 use serde_json::{Value, json};
 
 fn code(answer: &Value) -> &str {
@@ -589,5 +590,263 @@ async fn until_all(
         }
         assert!(std::time::Instant::now() < end, "{page}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_up_is_in_force() {
+    let server = Server::start().await;
+    let corners = json!([{ "x": 0.0, "y": 0.0 }, { "x": 1.0, "y": 0.0 }, { "x": 1.0, "y": 1.0 }]);
+    let settings =
+        json!({ "polygonM": corners, "restricted": [{ "days": ["SAT"], "from": "22:00", "to": "06:00" }] });
+    let create = "mutation ($settings: ZoneInput!) { createZone(id: \"desk\", settings: $settings) { id version settings { polygonM { y } restricted { days timeZone } } } }";
+    let made = server.graphql(create, json!({ "settings": settings })).await;
+    let desk = &made["data"]["createZone"];
+    assert_eq!((&desk["version"], &desk["settings"]["polygonM"][2]["y"]), (&json!(1), &json!(1.0)), "{made}");
+    assert_eq!(desk["settings"]["restricted"], json!([{ "days": ["SAT"], "timeZone": "UTC" }]));
+    let zones = server.graphql("{ zones { id } keptZones { id } }", json!({})).await;
+    assert_eq!(
+        (&zones["data"]["zones"][2]["id"], &zones["data"]["keptZones"][0]["id"]),
+        (&json!("desk"), &json!("desk"))
+    );
+
+    let update = "mutation ($version: Int!, $settings: ZoneInput!) { updateZone(id: \"desk\", version: $version, settings: $settings) { version settings { name } } }";
+    let mut named = settings.clone();
+    named["name"] = json!("Desk");
+    let at = |version: i32| json!({ "version": version, "settings": named });
+    assert_eq!(server.graphql(update, at(7)).await["errors"][0]["extensions"]["code"], "CONFLICT");
+    let changed = server.graphql(update, at(1)).await;
+    assert_eq!(changed["data"]["updateZone"], json!({ "version": 2, "settings": { "name": "Desk" } }));
+    let bad = json!({ "settings": { "polygonM": [] } });
+    let refused = server.graphql(&create.replace("desk", "bad"), bad).await;
+    assert_eq!(refused["errors"][0]["extensions"]["argument"], "polygonM");
+    let gone = server.graphql("mutation { deleteZone(id: \"desk\", version: 2) }", json!({})).await;
+    assert_eq!(gone["data"]["deleteZone"], "desk");
+    assert_eq!(
+        server.graphql("{ zones { id } }", json!({})).await["data"]["zones"].as_array().unwrap().len(),
+        2
+    );
+
+    let others = "mutation { createRouter(id: \"r\", settings: { positionM: { x: 1, y: 2, z: 0.5 } }) { settings { positionM { z } } }
+        createTemplate(id: \"t\", settings: { name: \"T\", settings: { a: [1] } }) { settings { settings } } }";
+    let made = server.graphql(others, json!({})).await;
+    assert_eq!(made["data"]["createRouter"]["settings"]["positionM"]["z"], 0.5, "{made}");
+    assert_eq!(made["data"]["createTemplate"]["settings"]["settings"], json!({ "a": [1] }));
+    // Following a link changes nothing.
+    let get = server.get("/graphql?query=mutation%7BdeleteRouter(id:%22r%22,version:1)%7D").await;
+    assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
+    assert_eq!(server.graphql("{ routers { id } }", json!({})).await["data"]["routers"][0]["id"], "r");
+}
+
+#[tokio::test]
+async fn figures_are_told_as_they_change() {
+    let mut server = Server::start().await;
+    let mut socket = server.socket().await;
+    socket.subscribe("o", "subscription { occupancy { personCount zones { zoneId personCount } } }").await;
+    server.feeds[0].publish(vec![person(1, 0.9, 1.0, Some(0))]);
+    let count = |west: u64, east: u64| {
+        json!({ "personCount": west + east,
+            "zones": [{ "zoneId": "west", "personCount": west }, { "zoneId": "east", "personCount": east }] })
+    };
+    assert_eq!(socket.value("occupancy").await, count(1, 0));
+    server.feeds[0].publish(vec![person(1, 0.9, 1.1, Some(0))]);
+    server.feeds[0].publish(vec![person(1, 0.9, 1.2, Some(0)), person(2, 0.9, 4.0, Some(1))]);
+    assert_eq!(socket.value("occupancy").await, count(1, 1));
+
+    let mut socket = server.socket().await;
+    socket.subscribe("p", "subscription { person(id: \"2\") { frameId person { id zone { id } } } }").await;
+    let here = json!({ "id": "2", "zone": { "id": "east" } });
+    assert_eq!(socket.value("person").await, json!({ "frameId": "3", "person": here }));
+    server.feeds[0].publish(vec![]);
+    assert_eq!(socket.value("person").await, json!({ "frameId": "4", "person": null }));
+    server.feeds[0].publish(vec![]);
+    server.feeds[0].publish(vec![person(2, 0.9, 4.0, Some(1))]);
+    assert_eq!(socket.value("person").await, json!({ "frameId": "6", "person": here }));
+
+    let mut socket = server.socket().await;
+    socket.subscribe("m", "subscription { systemMetrics(everyS: 0.1) { status totalPersonsTracked } }").await;
+    for _ in 0..2 {
+        assert_eq!(socket.value("systemMetrics").await["totalPersonsTracked"], 1);
+    }
+    socket.subscribe("w", "subscription { systemMetrics(everyS: 0) { status } }").await;
+    let message = socket.receive().await.to_string();
+    assert!(message.contains("everyS: must be") || message.contains("totalPersonsTracked"), "{message}");
+    let models =
+        server.graphql("{ models { name sites { siteId source } } links { linkId } }", json!({})).await;
+    assert_eq!(models["data"]["models"][0]["sites"], json!([{ "siteId": "lab", "source": "SIMULATED" }]));
+    assert_eq!(models["data"]["links"], json!([]));
+}
+
+#[tokio::test]
+async fn stays_and_ways_between_zones() {
+    let server = Server::start().await;
+    let happened = |kind, person: u64, zone: &str, second: i64| Event {
+        person: Some(person),
+        place: Some(Place { zone: Some(zone.into()), position_m: None }),
+        ..Event::new(kind, common::EPOCH_NS + second * 1_000_000_000).at(&"lab".into())
+    };
+    for person in 1..=10 {
+        for (zone, second) in [("west", 0), ("east", 20), ("west", 40)] {
+            server.events.publish(happened(EventKind::PersonEnteredZone, person, zone, second));
+        }
+        let left = happened(EventKind::PersonLeftZone, person, "west", 10 + person as i64);
+        server.events.publish(left.because(Evidence::Stay { dwell_s: person as f64 }));
+    }
+    let query = "query ($from: DateTime, $to: DateTime) {
+        dwell(from: $from, to: $to) { zoneId stays meanS p50S p90S p99S maxS suppressed }
+        transitions(from: $from, to: $to) { fromZoneId toZoneId count }
+        one: transitions(from: $from, to: $to, personId: \"3\") { count } }";
+    let (from, to) = (Time::from_ns(common::EPOCH_NS), Time::from_ns(common::EPOCH_NS + 60_000_000_000));
+    let range = json!({ "from": from.to_string(), "to": to.to_string() });
+    let end = Instant::now() + Duration::from_secs(60);
+    let data = loop {
+        let data = server.graphql(query, range.clone()).await["data"].clone();
+        if data["dwell"][0]["stays"] == 10 {
+            break data;
+        }
+        assert!(Instant::now() < end, "{data}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(
+        data["dwell"],
+        json!([{ "zoneId": "west", "stays": 10, "meanS": 5.5, "p50S": 5.0, "p90S": 9.0, "p99S": 10.0, "maxS": 10.0, "suppressed": 0 }])
+    );
+    let way = |from: &str, to: &str| json!({ "fromZoneId": from, "toZoneId": to, "count": 10 });
+    assert_eq!(data["transitions"], json!([way("east", "west"), way("west", "east")]));
+    assert_eq!(data["one"], json!([{ "count": 1 }, { "count": 1 }]));
+}
+
+#[tokio::test]
+async fn who_asks_for_the_same_shares_it() {
+    let mut server = Server::start().await;
+    let query = "subscription { poseFrames { id persons { id } } }";
+    let mut sockets = Vec::new();
+    for n in 0..20 {
+        let mut socket = server.socket().await;
+        socket.subscribe(&format!("s{n}"), query).await;
+        sockets.push(socket);
+    }
+    for n in 1..=5 {
+        server.feeds[0].publish(vec![person(n, 0.9, 1.0, Some(0))]);
+        for socket in &mut sockets {
+            let frame = socket.frame().await;
+            assert_eq!((id(&frame), &frame["persons"][0]["id"]), (n, &json!(n.to_string())));
+        }
+    }
+    // Those who leave take nothing from those who stay, and who comes back late gets the newest.
+    sockets.truncate(1);
+    let mut late = server.socket().await;
+    late.subscribe("late", query).await;
+    assert_eq!(id(&late.frame().await), 5);
+    server.feeds[0].publish(vec![]);
+    for socket in sockets.iter_mut().chain([&mut late]) {
+        assert_eq!(id(&socket.frame().await), 6);
+    }
+    // Other variables are another question.
+    let mut west = server.socket().await;
+    let payload = json!({ "query": "subscription ($zone: ID) { poseFrames(zoneId: $zone) { id personCount } }",
+        "variables": { "zone": "west" } });
+    west.send(json!({ "type": "subscribe", "id": "w", "payload": payload })).await;
+    assert_eq!(west.frame().await["personCount"], 0);
+}
+
+#[tokio::test]
+async fn a_client_too_slow_for_events_is_told_so() {
+    let server = Server::start().await;
+    let mut socket = server.socket().await;
+    socket.subscribe("e", "subscription { events { kind subject evidence } }").await;
+    let event = |n: u64| {
+        let message = "x".repeat(4000);
+        Event::new(EventKind::SystemError, 0).about(n.to_string()).because(Evidence::Fault { message })
+    };
+    // The subscription is there once the first event comes.
+    let mut n = 0;
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        n += 1;
+        server.events.publish(event(n));
+        if tokio::time::timeout(Duration::from_millis(20), socket.receive()).await.is_ok() {
+            break;
+        }
+        assert!(Instant::now() < end);
+    }
+    // Far more than its socket, its place in the row and the bus hold.
+    for _ in 0..20 {
+        for _ in 0..1000 {
+            n += 1;
+            server.events.publish(event(n));
+        }
+        tokio::task::yield_now().await;
+    }
+    let mut last = Value::Null;
+    loop {
+        let message = socket.receive().await;
+        if message["type"] == "complete" {
+            break;
+        }
+        last = message;
+    }
+    assert!(
+        last["payload"]["errors"][0]["message"].as_str().unwrap().contains("events were missed"),
+        "{last}"
+    );
+}
+
+#[tokio::test]
+async fn server_sent_events_and_the_old_protocol() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![]);
+    let query = json!({ "query": "{ sites { id } }" }).to_string();
+    let headers = [("content-type", "application/json"), ("accept", "text/event-stream")];
+    let answer = server.post("/graphql", &headers, query).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "text/event-stream"));
+    assert_eq!(
+        answer.text(),
+        "event: next\ndata: {\"data\":{\"sites\":[{\"id\":\"lab\"}]}}\n\nevent: complete\ndata: {}\n\n"
+    );
+    let refused = server.post("/graphql", &headers, json!({ "query": "{ nothing }" }).to_string()).await;
+    assert!(refused.text().starts_with("event: next\ndata: {\"errors\":["), "{}", refused.text());
+
+    let mut socket = server.raw_socket(Some("graphql-ws"), None).await.unwrap();
+    socket.send(json!({ "type": "connection_init", "payload": {} })).await;
+    assert_eq!(socket.receive().await["type"], "connection_ack");
+    let start = |id: &str, query: &str| json!({ "type": "start", "id": id, "payload": { "query": query } });
+    socket.send(start("1", "subscription { poseFrames { id } }")).await;
+    let first = socket.receive().await;
+    assert_eq!(
+        (&first["type"], &first["payload"]["data"]["poseFrames"]["id"]),
+        (&json!("data"), &json!("1"))
+    );
+    socket.send(json!({ "type": "stop", "id": "1" })).await;
+    socket.send(start("2", "{ nothing }")).await;
+    let refused = socket.receive().await;
+    assert!(refused["type"] == "data" && refused["payload"]["errors"].is_array(), "{refused}");
+    assert_eq!(socket.receive().await, json!({ "type": "complete", "id": "2" }));
+    socket.send(json!({ "type": "connection_terminate" })).await;
+    assert!(socket.receive().await["end"].is_string());
+}
+
+#[tokio::test]
+async fn documents_are_named_by_their_hash() {
+    let server = Server::start().await;
+    let hash = "4c2ef8f56bd7c5bde9b8ff2f6a9a2a2b2f2f6fa6d4fd0e0a4c2f5f2d4c2f5f2d";
+    let ask = |query: Option<&str>, hash: &str| {
+        let mut body = json!({ "extensions": { "persistedQuery": { "version": 1, "sha256Hash": hash } } });
+        body["query"] = query.map_or(Value::Null, Value::from);
+        if query.is_none() {
+            body.as_object_mut().unwrap().remove("query");
+        }
+        body.to_string()
+    };
+    let json_type = [("content-type", "application/json")];
+    let unknown = server.post("/graphql", &json_type, ask(None, hash)).await.json();
+    assert_eq!(unknown["errors"][0]["message"], "PersistedQueryNotFound", "{unknown}");
+    let wrong = server.post("/graphql", &json_type, ask(Some("{ sites { id } }"), hash)).await.json();
+    assert!(wrong["errors"].is_array(), "{wrong}");
+    // printf '{ sites { id } }' | sha256sum
+    let hash = "0242bf134c9b3008fd51868652d1081b9087d0c28e91a9b181eaf38f546aa620";
+    for query in [Some("{ sites { id } }"), None] {
+        let answer = server.post("/graphql", &json_type, ask(query, hash)).await.json();
+        assert_eq!(answer["data"]["sites"][0]["id"], "lab", "{answer}");
     }
 }

@@ -6,15 +6,18 @@ use async_graphql::connection::PageInfo;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use futures_util::stream::{self, Stream};
 use invispose_pipeline::events::{Delivery, Event as Happening, EventKind, Severity as Rank};
+use serde::{Deserialize, Serialize};
 
+use super::page;
 use super::scalars::Count;
-use crate::query::{Field, Filter, MAX_PAGE, QueryError, TimeRange};
+use crate::query::{Field, Filter, QueryError, TimeRange};
 use crate::store::EventQuery;
 use crate::{ApiState, Time};
 
 /// How much something matters.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[derive(Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
 #[graphql(remote = "Rank")]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// For the record.
     Info,
@@ -110,7 +113,7 @@ pub(crate) struct Kept;
 #[Object]
 impl Kept {
     /// Events of `from <= time < to` in the order of their publication.
-    #[graphql(complexity = "1 + usize::try_from(first).unwrap_or(0).min(MAX_PAGE) * child_complexity")]
+    #[graphql(complexity = "1 + page(first).unwrap_or(0) * child_complexity")]
     #[allow(clippy::too_many_arguments)]
     async fn events(
         &self,
@@ -126,11 +129,7 @@ impl Kept {
         #[graphql(desc = "Only events after this cursor.")] after: Option<String>,
     ) -> Result<EventConnection> {
         let state = ctx.data::<ApiState>()?;
-        let limit = usize::try_from(first).unwrap_or(0);
-        if !(1..=MAX_PAGE).contains(&limit) {
-            let reason = format!("must be between 1 and {MAX_PAGE}");
-            return Err(QueryError::invalid(Field::First, reason).graphql());
-        }
+        let limit = page(first).map_err(|e| e.graphql())?;
         TimeRange::checked(from, to).map_err(|e| e.graphql())?;
         if let Some(id) = &site_id {
             state.site(Some(id)).map_err(|e| e.graphql())?;
@@ -172,55 +171,38 @@ pub(crate) struct Coming;
 /// What a subscriber wants.
 struct Wanted {
     site: Option<String>,
-    kind: Option<EventKind>,
+    kind: Kinds,
     severity: Rank,
     zone: Option<String>,
     person: Option<String>,
 }
 
+enum Kinds {
+    All,
+    One(EventKind),
+    OfZones,
+}
+
 impl Wanted {
     fn lets(&self, event: &Happening) -> bool {
         let zone = event.place.as_ref().and_then(|p| p.zone.as_deref());
-        self.site.as_deref().is_none_or(|w| event.site.as_deref() == Some(w))
-            && self.kind.is_none_or(|w| event.kind == w)
+        let kind = match self.kind {
+            Kinds::All => true,
+            Kinds::One(kind) => event.kind == kind,
+            Kinds::OfZones => event.kind.is_of_zones(),
+        };
+        kind && self.site.as_deref().is_none_or(|w| event.site.as_deref() == Some(w))
             && event.severity >= self.severity
             && self.zone.as_deref().is_none_or(|w| zone == Some(w))
             && self.person.as_deref().is_none_or(|w| event.person.is_some_and(|p| p.to_string() == w))
     }
-}
 
-#[async_graphql::Subscription]
-impl Coming {
-    /// Events as they happen. A client that is too slow for them gets an error that says how many it missed, and the subscription ends.
-    #[allow(clippy::too_many_arguments)]
-    async fn events(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Of this site only.")] site_id: Option<ID>,
-        #[graphql(name = "kind", desc = "Of this kind only, e.g. `person.detected`.")] of: Option<String>,
-        #[graphql(desc = "At least so severe.")] min_severity: Option<Severity>,
-        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
-        #[graphql(desc = "About this person only.")] person_id: Option<ID>,
-    ) -> Result<impl Stream<Item = Result<Event>>> {
-        let state = ctx.data::<ApiState>()?;
-        let site = state.site(site_id.as_deref().map(String::as_str)).map_err(|e| e.graphql())?;
-        if let Some(zone) = &zone_id {
-            let filter = Filter {
-                site: Some(site.config().id.clone()),
-                zone: Some(zone.0.clone()),
-                ..Filter::default()
-            };
-            state.select(&filter).map_err(|e| e.graphql())?;
-        }
-        let wanted = Wanted {
-            site: site_id.map(|id| id.0),
-            kind: kind(of).map_err(|e| e.graphql())?,
-            severity: min_severity.map_or(Rank::Info, Rank::from),
-            zone: zone_id.map(|id| id.0),
-            person: person_id.map(|id| id.0),
-        };
+    /// Events as they come, once it is sure that the site and the zone exist.
+    fn follow(self, state: &ApiState) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+        let filter = Filter { site: self.site.clone(), zone: self.zone.clone(), ..Filter::default() };
+        state.select(&filter).map_err(|e| e.graphql())?;
         let events = state.events().subscribe();
-        Ok(stream::unfold(Some((events, wanted)), async |open| {
+        Ok(stream::unfold(Some((events, self)), async |open| {
             let (mut events, wanted) = open?;
             loop {
                 match events.next().await? {
@@ -235,5 +217,46 @@ impl Coming {
                 }
             }
         }))
+    }
+}
+
+#[async_graphql::Subscription]
+impl Coming {
+    /// Events as they happen. A client that is too slow for them gets an error that says how many it missed, and the subscription ends.
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this site only.")] site_id: Option<ID>,
+        #[graphql(name = "kind", desc = "Of this kind only, e.g. `person.detected`.")] of: Option<String>,
+        #[graphql(desc = "At least so severe.")] min_severity: Option<Severity>,
+        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
+        #[graphql(desc = "About this person only.")] person_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Event>>> {
+        let wanted = Wanted {
+            site: site_id.map(|id| id.0),
+            kind: kind(of).map_err(|e| e.graphql())?.map_or(Kinds::All, Kinds::One),
+            severity: min_severity.map_or(Rank::Info, Rank::from),
+            zone: zone_id.map(|id| id.0),
+            person: person_id.map(|id| id.0),
+        };
+        wanted.follow(ctx.data::<ApiState>()?)
+    }
+
+    /// Who comes into zones and leaves them, and where there are too many or somebody who must not be there; as `events` else.
+    async fn zone_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this site only.")] site_id: Option<ID>,
+        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
+        #[graphql(desc = "About this person only.")] person_id: Option<ID>,
+    ) -> Result<impl Stream<Item = Result<Event>>> {
+        let wanted = Wanted {
+            site: site_id.map(|id| id.0),
+            kind: Kinds::OfZones,
+            severity: Rank::Info,
+            zone: zone_id.map(|id| id.0),
+            person: person_id.map(|id| id.0),
+        };
+        wanted.follow(ctx.data::<ApiState>()?)
     }
 }

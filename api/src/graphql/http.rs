@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use async_graphql::parser::types::{DocumentOperations, OperationDefinition, OperationType};
 use async_graphql::{Request, Variables};
 use async_graphql_axum::GraphQLResponse;
 use axum::body::Bytes;
@@ -10,13 +11,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::{Schema, unexecuted};
+use super::sse::{self, EVENT_STREAM};
+use super::{Transport, unexecuted};
 use crate::problem::Problem;
 
 const JSON: &str = "application/json";
 const GRAPHQL: &str = "application/graphql-response+json";
 
-/// How the answer is written, as the client's `Accept` says.
+/// How an answer is written, as the client's `Accept` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Media {
     /// Errors show in the body alone; the status is 200 for every request that can be read.
@@ -25,15 +27,30 @@ enum Media {
     GraphQl,
 }
 
-fn media(headers: &HeaderMap) -> Option<Media> {
-    let Some(accept) = headers.get(header::ACCEPT) else { return Some(Media::Json) };
+/// What the client takes.
+#[derive(Clone, Copy)]
+struct Accepted {
+    /// How a single answer, or a request that cannot be read, is answered.
+    media: Media,
+    /// As server-sent events.
+    events: bool,
+}
+
+impl Accepted {
+    const JSON: Self = Self { media: Media::Json, events: false };
+}
+
+fn accepted(headers: &HeaderMap) -> Option<Accepted> {
+    let Some(accept) = headers.get(header::ACCEPT) else { return Some(Accepted::JSON) };
     let accept = accept.to_str().ok()?.to_ascii_lowercase();
     let types: Vec<&str> =
         accept.split(',').filter_map(|part| part.split(';').next()).map(str::trim).collect();
     if types.contains(&GRAPHQL) {
-        Some(Media::GraphQl)
+        Some(Accepted { media: Media::GraphQl, events: false })
+    } else if types.iter().any(|t| [JSON, "application/*", "*/*"].contains(t)) {
+        Some(Accepted::JSON)
     } else {
-        types.iter().any(|t| [JSON, "application/*", "*/*"].contains(t)).then_some(Media::Json)
+        types.contains(&EVENT_STREAM).then_some(Accepted { events: true, ..Accepted::JSON })
     }
 }
 
@@ -54,15 +71,21 @@ fn unreadable(media: Media, message: impl Into<String>) -> Response {
 }
 
 fn not_acceptable() -> Response {
-    let detail = format!("answers are {GRAPHQL} or {JSON}");
+    let detail = format!("answers are {GRAPHQL}, {JSON} or {EVENT_STREAM}");
     Problem::new(StatusCode::NOT_ACCEPTABLE, detail).with("field", "Accept").into_response()
 }
 
-async fn execute(schema: &Schema, media: Media, request: Request) -> Response {
-    if request.query.trim().is_empty() {
-        return unreadable(media, "query: is required");
+/// Executes a request, or where the client asked for events begins to.
+async fn execute(transport: &Transport, accepted: Accepted, request: Request) -> Response {
+    // A persisted document is named by its hash.
+    if request.query.trim().is_empty() && !request.extensions.contains_key("persistedQuery") {
+        return unreadable(accepted.media, "query: is required");
     }
-    let result = schema.execute(request).await;
+    if accepted.events {
+        return sse::answer(transport, request);
+    }
+    let media = accepted.media;
+    let result = transport.schema.execute(request).await;
     if unexecuted(&result) {
         // Then there is no `data`, and the strict media type says so in the status.
         let status = if media == Media::GraphQl { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -71,8 +94,8 @@ async fn execute(schema: &Schema, media: Media, request: Request) -> Response {
     answer(media, StatusCode::OK, GraphQLResponse::from(result))
 }
 
-pub(super) async fn post(State(schema): State<Schema>, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(media) = media(&headers) else { return not_acceptable() };
+pub(super) async fn post(State(transport): State<Transport>, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(accepted) = accepted(&headers) else { return not_acceptable() };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON) {
         let detail = format!("requests are {JSON}, not {kind:?}");
@@ -81,33 +104,57 @@ pub(super) async fn post(State(schema): State<Schema>, headers: HeaderMap, body:
             .into_response();
     }
     match serde_json::from_slice::<Request>(&body) {
-        Ok(request) => execute(&schema, media, request).await,
-        Err(e) => unreadable(media, format!("the body is no GraphQL request: {e}")),
+        Ok(request) => execute(&transport, accepted, request).await,
+        Err(e) => unreadable(accepted.media, format!("the body is no GraphQL request: {e}")),
     }
 }
 
 pub(super) async fn get(
-    State(schema): State<Schema>,
+    State(transport): State<Transport>,
     headers: HeaderMap,
     Query(mut parameters): Query<HashMap<String, String>>,
 ) -> Response {
     let wants_page = |v: &HeaderValue| v.to_str().is_ok_and(|v| v.contains("text/html"));
-    let Some(query) = parameters.remove("query") else {
-        if headers.get(header::ACCEPT).is_some_and(wants_page) {
-            return Redirect::to("graphiql").into_response();
-        }
-        return unreadable(media(&headers).unwrap_or(Media::Json), "query: is required");
-    };
-    let Some(media) = media(&headers) else { return not_acceptable() };
-    let mut request = Request::new(query);
+    let query = parameters.remove("query");
+    if query.is_none() && headers.get(header::ACCEPT).is_some_and(wants_page) {
+        return Redirect::to("graphiql").into_response();
+    }
+    let Some(accepted) = accepted(&headers) else { return not_acceptable() };
+    let mut request = Request::new(query.unwrap_or_default());
     if let Some(name) = parameters.remove("operationName").filter(|n| !n.is_empty()) {
         request = request.operation_name(name);
     }
     if let Some(text) = parameters.remove("variables").filter(|t| !t.is_empty()) {
-        match serde_json::from_str(&text) {
-            Ok(variables) => request = request.variables(Variables::from_json(variables)),
-            Err(e) => return unreadable(media, format!("variables: no JSON object: {e}")),
+        match serde_json::from_str::<serde_json::Map<_, _>>(&text) {
+            Ok(variables) => request = request.variables(Variables::from_json(variables.into())),
+            Err(e) => return unreadable(accepted.media, format!("variables: no JSON object: {e}")),
         }
     }
-    execute(&schema, media, request).await
+    if let Some(text) = parameters.remove("extensions").filter(|t| !t.is_empty()) {
+        match serde_json::from_str(&text) {
+            Ok(extensions) => request.extensions = extensions,
+            Err(e) => return unreadable(accepted.media, format!("extensions: no JSON object: {e}")),
+        }
+    }
+    if is_mutation(&mut request) {
+        // Following a link must change nothing.
+        let mut refused = unreadable(accepted.media, "mutations are sent with POST");
+        *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return refused;
+    }
+    execute(&transport, accepted, request).await
+}
+
+fn is_mutation(request: &mut Request) -> bool {
+    let name = request.operation_name.clone();
+    let Ok(document) = request.parsed_query() else { return false };
+    let mutates = |o: &OperationDefinition| o.ty == OperationType::Mutation;
+    match &document.operations {
+        DocumentOperations::Single(operation) => mutates(&operation.node),
+        // Without a name that is one of them nothing is executed.
+        DocumentOperations::Multiple(all) => {
+            all.iter().any(|(of, o)| name.as_ref().is_none_or(|n| *n == **of) && mutates(&o.node))
+        }
+    }
 }

@@ -1,54 +1,80 @@
-//! GraphQL over the query layer: schema, HTTP and WebSocket transports.
+//! GraphQL over the query layer: the schema, and HTTP, WebSocket and server-sent events as its transports.
 
+mod alerts;
 mod events;
 mod http;
+mod hub;
+mod live;
 mod past;
 mod query;
 mod scalars;
+mod setup;
+mod sse;
 mod subscription;
 mod system;
 mod types;
 mod ws;
 
-use std::sync::Arc;
-
-use async_graphql::{
-    Context, EmptyMutation, ErrorExtensions, MergedObject, MergedSubscription, Response, Value,
-};
+use async_graphql::extensions::apollo_persisted_queries::{ApolloPersistedQueries, LruCacheStorage};
+use async_graphql::{Context, ErrorExtensions, MergedObject, MergedSubscription, Response, Value};
 use axum::Router;
-use axum::extract::FromRef;
 use axum::routing::get;
-use tokio::sync::{Semaphore, watch};
 
+use self::hub::Hub;
 use crate::ApiState;
-use crate::query::{Filter, QueryError, Selection};
+use crate::query::{Field, Filter, MAX_PAGE, QueryError, Selection};
+use crate::sockets::Sockets;
 
 /// The schema of this API.
-pub type Schema = async_graphql::Schema<Query, EmptyMutation, Subscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The root of queries.
 #[derive(MergedObject, Default)]
-pub struct Query(query::Now, past::Past, events::Kept);
+pub struct Query(
+    query::Now,
+    past::Past,
+    events::Kept,
+    alerts::Raising,
+    live::Present,
+    setup::Zones,
+    setup::Routers,
+    setup::Rules,
+    setup::Templates,
+);
+
+/// The root of mutations.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    setup::ChangeZones,
+    setup::ChangeRouters,
+    setup::ChangeRules,
+    setup::ChangeTemplates,
+    alerts::Settle,
+);
 
 /// The root of subscriptions.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(subscription::Frames, events::Coming);
+pub struct Subscription(subscription::Frames, events::Coming, alerts::Changing, live::Figures);
 
 /// The introspection query that tools send nests 15 deep.
 const DEPTH: usize = 16;
 /// Fields that one query may ask for, lists counted by their expected length: about 300 whole frames.
 const COMPLEXITY: usize = 200_000;
 
+/// Documents that clients may name by their hash alone, the newest used.
+const PERSISTED: usize = 1024;
+
 /// The schema over these sites.
 pub fn schema(state: ApiState) -> Schema {
     builder().data(state).finish()
 }
 
-fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, Subscription> {
-    Schema::build(Query::default(), EmptyMutation, Subscription::default())
+fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .limit_depth(DEPTH)
         .limit_complexity(COMPLEXITY)
         .limit_directives(16)
+        .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED)))
 }
 
 /// The schema in the schema definition language, as checked in at `api/schema.graphql`.
@@ -68,24 +94,26 @@ fn select(ctx: &Context<'_>, filter: &Filter) -> async_graphql::Result<Selection
     ctx.data::<ApiState>()?.select(filter).map_err(|e| e.graphql())
 }
 
+/// A page's size as an argument.
+fn page(first: i32) -> Result<usize, QueryError> {
+    let n = usize::try_from(first).unwrap_or(0);
+    let ok = (1..=MAX_PAGE).contains(&n);
+    ok.then_some(n)
+        .ok_or_else(|| QueryError::invalid(Field::First, format!("must be between 1 and {MAX_PAGE}")))
+}
+
 /// What the transports share.
 #[derive(Clone)]
 struct Transport {
     schema: Schema,
+    hub: Hub,
     state: ApiState,
-    closing: watch::Receiver<bool>,
-    sockets: Arc<Semaphore>,
+    sockets: Sockets,
 }
 
-impl FromRef<Transport> for Schema {
-    fn from_ref(transport: &Transport) -> Self {
-        transport.schema.clone()
-    }
-}
-
-pub(crate) fn routes(state: &ApiState, closing: watch::Receiver<bool>) -> Router<ApiState> {
-    let sockets = Arc::new(Semaphore::new(state.config().sockets));
-    let transport = Transport { schema: schema(state.clone()), state: state.clone(), closing, sockets };
+pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router<ApiState> {
+    let schema = schema(state.clone());
+    let transport = Transport { hub: Hub::new(schema.clone()), schema, state: state.clone(), sockets };
     Router::new()
         .route("/graphql", get(http::get).post(http::post))
         .route("/graphql/ws", get(ws::upgrade))

@@ -2,28 +2,18 @@
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 
-use super::select;
+use super::{page, select};
 use crate::people::PersonInfo;
-use crate::query::{Field, Filter, MAX_PAGE, QueryError, TimeRange};
-use crate::{Time, analytics, store};
+use crate::query::{Field, Filter, QueryError, TimeRange};
+use crate::{Time, analytics, movements, store};
 use invispose_pipeline::pose::Activity;
 
 /// Queries over what is kept.
 #[derive(Default)]
 pub(crate) struct Past;
 
-fn page(first: i32) -> Result<usize, QueryError> {
-    let n = usize::try_from(first).unwrap_or(0);
-    let ok = (1..=MAX_PAGE).contains(&n);
-    if ok {
-        Ok(n)
-    } else {
-        Err(QueryError::invalid(Field::First, format!("must be between 1 and {MAX_PAGE}")))
-    }
-}
-
 /// The range, where the last day is meant by saying nothing.
-fn range(from: Option<Time>, to: Option<Time>) -> Result<(Time, Time), QueryError> {
+pub(super) fn range(from: Option<Time>, to: Option<Time>) -> Result<(Time, Time), QueryError> {
     const DAY: i64 = 86_400_000_000_000;
     let to = to.unwrap_or_else(Time::now);
     let from = from.unwrap_or_else(|| Time::from_ns(to.as_ns().saturating_sub(DAY)));
@@ -90,6 +80,50 @@ impl Past {
         Ok(stretches.into_iter().map(Stretch::from).collect())
     }
 
+    /// How long people stayed in zones, by zone, of stays that ended at `from <= time < to`; the last day where nothing is said.
+    #[graphql(complexity = "1 + 16 * child_complexity")]
+    async fn dwell(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The first site where it is left out.")] site_id: Option<ID>,
+        #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
+        #[graphql(desc = "This person's only.")] person_id: Option<ID>,
+        #[graphql(desc = "First moment.")] from: Option<Time>,
+        #[graphql(desc = "First moment that is too late.")] to: Option<Time>,
+    ) -> Result<Vec<Dwell>> {
+        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let filter = Filter {
+            site: site_id.map(|id| id.0),
+            zone: zone_id.map(|id| id.0),
+            person: person_id.map(|id| id.0),
+            ..Filter::default()
+        };
+        let found = select(ctx, &filter)?.dwell(from, to).await.map_err(|e| e.graphql())?;
+        Ok(found.into_iter().map(Dwell::from).collect())
+    }
+
+    /// How often people who came into one zone came into another next, at `from <= time < to`; the last day where nothing is said.
+    #[graphql(complexity = "1 + 64 * child_complexity")]
+    async fn transitions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The first site where it is left out.")] site_id: Option<ID>,
+        #[graphql(desc = "This person's only.")] person_id: Option<ID>,
+        #[graphql(desc = "First moment.")] from: Option<Time>,
+        #[graphql(desc = "First moment that is too late.")] to: Option<Time>,
+    ) -> Result<Vec<Transition>> {
+        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let filter =
+            Filter { site: site_id.map(|id| id.0), person: person_id.map(|id| id.0), ..Filter::default() };
+        let found = select(ctx, &filter)?.transitions(from, to).await.map_err(|e| e.graphql())?;
+        let one = |t: movements::Transition| Transition {
+            from_zone_id: t.from.into(),
+            to_zone_id: t.to.into(),
+            count: super::scalars::Count(t.count),
+        };
+        Ok(found.into_iter().map(one).collect())
+    }
+
     /// Where on the floor people were; the last day where nothing is said.
     async fn heat_map(
         &self,
@@ -103,6 +137,54 @@ impl Past {
         let selection = select(ctx, &filter)?;
         Ok(selection.heat(from, to).await.map_err(|e| e.graphql())?.into())
     }
+}
+
+/// How long people stayed in a zone.
+#[derive(SimpleObject)]
+struct Dwell {
+    /// The zone.
+    zone_id: ID,
+    /// Stays that ended.
+    stays: super::scalars::Count,
+    /// Mean, seconds.
+    mean_s: f64,
+    /// Half of them were no longer than this, seconds.
+    p50_s: f64,
+    /// Nine in ten were no longer, seconds.
+    p90_s: f64,
+    /// 99 in a hundred were no longer, seconds.
+    p99_s: f64,
+    /// The longest, seconds.
+    max_s: f64,
+    /// Further ones that a rate limit on events held back: they are not counted.
+    suppressed: super::scalars::Count,
+}
+
+impl From<movements::Dwell> for Dwell {
+    fn from(d: movements::Dwell) -> Self {
+        let [mean_s, p50_s, p90_s, p99_s, max_s] = d.seconds;
+        Self {
+            zone_id: d.zone.into(),
+            stays: super::scalars::Count(d.stays),
+            mean_s,
+            p50_s,
+            p90_s,
+            p99_s,
+            max_s,
+            suppressed: super::scalars::Count(d.suppressed),
+        }
+    }
+}
+
+/// People who were in one zone and then in another.
+#[derive(SimpleObject)]
+struct Transition {
+    /// Where they were.
+    from_zone_id: ID,
+    /// Where they were next.
+    to_zone_id: ID,
+    /// How often.
+    count: super::scalars::Count,
 }
 
 /// What is known of a person.

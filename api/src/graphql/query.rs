@@ -109,7 +109,7 @@ impl Now {
         Ok(ctx.data::<ApiState>()?.site(Some(&id)).ok().cloned().map(Site))
     }
 
-    /// The zones of a site.
+    /// The zones of a site in force; a person's zone is the first one that they are in.
     async fn zones(
         &self,
         ctx: &Context<'_>,
@@ -117,7 +117,7 @@ impl Now {
     ) -> Result<Vec<Zone>> {
         let site =
             ctx.data::<ApiState>()?.site(site_id.as_deref().map(String::as_str)).map_err(|e| e.graphql())?;
-        Ok(site.config().zones.iter().cloned().map(|config| Zone { site: site.clone(), config }).collect())
+        Ok(Zone::all(site))
     }
 
     /// State of the whole.

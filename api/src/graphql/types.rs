@@ -1,10 +1,11 @@
 //! Frames, persons, sites and zones as GraphQL objects over the views.
 
 use async_graphql::connection::PageInfo;
-use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use invispose_pipeline::SourceKind;
 use invispose_pipeline::pose::Activity as PoseActivity;
 use invispose_pipeline::site::ZoneConfig;
+use serde::{Deserialize, Serialize};
 
 use crate::query::{Filter, Slice};
 use crate::view::{FrameView, KeypointView, PersonView, decimal};
@@ -61,7 +62,9 @@ fn activity(activity: PoseActivity) -> Option<Activity> {
 }
 
 /// Three coordinates in the site's frame: x and y on the floor, z up. Metres, or metres per second.
-#[derive(SimpleObject)]
+#[derive(Clone, Copy, SimpleObject, InputObject, Serialize, Deserialize)]
+#[graphql(input_name = "Vector3Input")]
+#[serde(from = "[f64; 3]", into = "[f64; 3]")]
 pub(crate) struct Vector3 {
     /// Along the room's x axis.
     x: f64,
@@ -78,12 +81,32 @@ impl From<[f64; 3]> for Vector3 {
 }
 
 /// A point on the floor, metres.
-#[derive(SimpleObject)]
+#[derive(Clone, Copy, SimpleObject, InputObject, Serialize, Deserialize)]
+#[graphql(input_name = "Vector2Input")]
+#[serde(from = "[f64; 2]", into = "[f64; 2]")]
 pub(crate) struct Vector2 {
     /// Along the room's x axis.
     x: f64,
     /// Along the room's y axis.
     y: f64,
+}
+
+impl From<Vector3> for [f64; 3] {
+    fn from(Vector3 { x, y, z }: Vector3) -> Self {
+        [x, y, z]
+    }
+}
+
+impl From<[f64; 2]> for Vector2 {
+    fn from([x, y]: [f64; 2]) -> Self {
+        Self { x, y }
+    }
+}
+
+impl From<Vector2> for [f64; 2] {
+    fn from(Vector2 { x, y }: Vector2) -> Self {
+        [x, y]
+    }
 }
 
 /// A rectangle in the site's view, 0..1, y downwards.
@@ -165,7 +188,7 @@ impl Keypoint {
 }
 
 /// A tracked human.
-pub(crate) struct Person(PersonView);
+pub(crate) struct Person(pub(crate) PersonView);
 
 /// A tracked human.
 #[Object]
@@ -328,6 +351,14 @@ pub(crate) struct Zone {
     pub(crate) config: ZoneConfig,
 }
 
+impl Zone {
+    /// Those in force, in the order in which they are looked at.
+    pub(crate) fn all(site: &PoseSite) -> Vec<Self> {
+        let floor = site.floor();
+        floor.zones().iter().map(|z| Self { site: site.clone(), config: z.config.clone() }).collect()
+    }
+}
+
 /// An area of a site's floor.
 #[Object]
 impl Zone {
@@ -383,8 +414,7 @@ impl Site {
     }
     /// Areas of the floor.
     async fn zones(&self) -> Vec<Zone> {
-        let zones = self.0.config().zones.iter().cloned();
-        zones.map(|config| Zone { site: self.0.clone(), config }).collect()
+        Zone::all(&self.0)
     }
     /// Transmitter-receiver pairs whose places are known.
     async fn links(&self) -> Vec<Link> {
