@@ -2,6 +2,7 @@ import { useComputed, useSignalEffect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { connection } from './api/client';
 import { Provenance } from './parts/provenance';
+import { alerts } from './state/alerts';
 import { now } from './state/clock';
 import { frame, old, verdict } from './state/live';
 import { VIEWS, go, link, view, wantedSite } from './state/route';
@@ -12,10 +13,11 @@ import { texts } from './texts';
 import { Explore } from './views/explore';
 import { History } from './views/history';
 import { Live, followNext, followed } from './views/live';
+import { Signal } from './views/signal';
 import { Sites } from './views/sites';
 import { System } from './views/system';
 
-const PAGES = { live: Live, history: History, sites: Sites, system: System, explore: Explore };
+const PAGES = { live: Live, signal: Signal, history: History, sites: Sites, system: System, explore: Explore };
 
 export function App() {
   const help = useRef<HTMLDialogElement>(null);
@@ -59,6 +61,7 @@ export function App() {
         <div class="state">
           {view.value !== 'live' && <Provenance />}
           <SiteChoice />
+          <Raised />
           <Health />
           <Wire />
           <button type="button" class="icon" onClick={nextTheme} title={texts.themes[theme.value]} aria-label={texts.themes[theme.value]}>
@@ -115,6 +118,12 @@ function Health() {
       {bad ? texts.health.bad(issues.length) : texts.health.good}
     </a>
   );
+}
+
+/** Alerts that nobody has seen yet. */
+function Raised() {
+  const open = alerts.value.filter((a) => a.status === 'OPEN').length;
+  return open ? <a class="lamp bad raised" href={link('live', wantedSite.value)}>{texts.alerts.open(open)}</a> : null;
 }
 
 function Wire() {

@@ -16,7 +16,7 @@ let browser;
 let demo;
 before(async () => {
   [demo, browser] = await Promise.all([
-    Server.start(['demo'], { settings: '[database]\nwrite_every_s = 1\n' }),
+    Server.start(['demo'], { settings: '[database]\nwrite_every_s = 1\n[[alert]]\nid = "came"\non = ["person.detected"]\nseverity = "medium"\n' }),
     chromium.launch({
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
@@ -100,7 +100,7 @@ test('the room shows what the API said, marked as simulated', async () => {
   // The other views, by key; none has serious faults for people who use them without eyes or mouse.
   const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(axe);
-  for (const [key, ready] of [['2', '.history .sums .events li'], ['3', '.place table'], ['4', '.system table'], ['5', '.example pre'], ['1', '.verdict h1']]) {
+  for (const [key, ready] of [['2', '.signal canvas'], ['3', '.history .sums .events li'], ['4', '.place table'], ['5', '.system table'], ['6', '.example pre'], ['1', '.alerts li']]) {
     await page.keyboard.press(key);
     await page.waitForSelector(ready);
     await shows(page, 'SIMULATED');
@@ -163,26 +163,73 @@ test('the past is shown as it is kept, and again as it was', async () => {
   await close();
 });
 
-test('a zone that was drawn is kept', async () => {
+test('a zone that was drawn is kept, seen entered, and taken away', async () => {
   const { page, complaints, close } = await open(`${demo.url}#sites`, { width: 1200, height: 800 });
   await page.click('.draw');
   const plan = page.locator('.place .plan');
   const { x, y, width, height } = await plan.boundingBox();
-  for (const [across, down] of [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]) await page.mouse.click(x + across * width, y + down * height);
+  // All of the room: beyond the plan's edge the corners are on the walls.
+  for (const [across, down] of [[0.01, 0.01], [0.99, 0.01], [0.99, 0.99], [0.01, 0.99]]) await page.mouse.click(x + across * width, y + down * height);
   await page.fill('input[name="name"]', 'The rug');
   await page.click('.drawing button[type="submit"]');
+  const row = page.locator('.zones tr', { hasText: 'The rug' });
+  await row.waitFor();
   const kept = async () => (await (await fetch(new URL('api/v1/config/zones', demo.url))).json()).items;
-  await page.waitForSelector('.drawing', { state: 'detached' });
   const [zone, ...others] = await kept();
-  assert.deepEqual([zone.name, zone.polygon_m.length, others], ['The rug', 4, []]);
-
-  // The corners are where the mouse was: a square in the middle of the room.
   const { sites: [{ roomM: room }] } = await demo.graphql('{ sites { roomM { x y } } }');
-  for (const axis of [0, 1]) {
-    const size = [room.x, room.y][axis];
-    const places = zone.polygon_m.map((p) => p[axis]);
-    assert.ok(Math.abs(Math.min(...places) + Math.max(...places) - size) < 0.2, JSON.stringify(zone.polygon_m));
-    assert.ok(Math.min(...places) > 0.1 * size && Math.min(...places) < 0.45 * size, JSON.stringify(zone.polygon_m));
+  assert.deepEqual(others, []);
+  assert.deepEqual(zone.polygon_m.map(([a, b]) => [a / room.x, b / room.y].map(Math.round)), [[0, 1], [1, 1], [1, 0], [0, 0]]);
+
+  // Somebody is in the room, and so in the zone.
+  await page.keyboard.press('1');
+  await page.waitForSelector('.events li[data-kind="person.entered_zone"]:has-text("The rug")');
+  const { events } = await demo.graphql('query ($zone: ID) { events(zoneId: $zone, kind: "person.entered_zone", first: 1) { edges { node { personId } } } }', { zone: zone.id });
+  assert.equal(events.edges.length, 1);
+
+  await page.keyboard.press('4');
+  await row.getByRole('button').click();
+  await row.waitFor({ state: 'detached' });
+  assert.deepEqual(await kept(), []);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('an alert is seen, acknowledged and over', async () => {
+  const { page, complaints, close } = await open(demo.url);
+  const alert = page.locator('.alerts li[data-rule="came"]').first();
+  await alert.waitFor();
+  await page.waitForSelector('.raised');
+  assert.ok(await alert.locator('.acknowledge').isDisabled(), 'somebody must say who they are');
+  await page.fill('.alerts input[name="by"]', 'Ada');
+  const told = async () => (await demo.graphql('{ alerts(status: ACKNOWLEDGED) { ruleId acknowledged { by } } }')).alerts;
+  assert.deepEqual(await told(), []);
+  await alert.locator('.acknowledge').click();
+  await page.waitForSelector('.alerts li[data-status="ACKNOWLEDGED"]:has-text("Ada")');
+  assert.deepEqual(await told(), [{ ruleId: 'came', acknowledged: { by: 'Ada' } }]);
+  const id = await page.locator('.alerts li[data-status="ACKNOWLEDGED"]').count();
+  assert.equal(id, 1);
+  await page.locator('.alerts li[data-status="ACKNOWLEDGED"] .resolve').click();
+  await page.waitForSelector('.alerts li[data-status="ACKNOWLEDGED"]', { state: 'detached' });
+  assert.deepEqual(await told(), []);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('the signal of every link is drawn as it is heard', async () => {
+  const { page, complaints, close } = await open(`${demo.url}#signal`);
+  const { links } = await demo.graphql('{ links { linkId } }');
+  assert.ok(links.length > 0);
+  for (const { linkId } of links) {
+    // Two pictures with more than one colour, which go on.
+    for (const i of [0, 1]) {
+      const picture = page.locator(`.heard[data-link="${linkId}"] canvas`).nth(i);
+      await picture.waitFor();
+      const pixels = () => picture.evaluate((c) => [...c.getContext('2d').getImageData(0, 0, c.width, 2).data].join());
+      const first = await pixels();
+      assert.ok(new Set(first.split(',')).size > 4, linkId);
+      const handle = await picture.elementHandle();
+      await page.waitForFunction(([c, before]) => [...c.getContext('2d').getImageData(0, 0, c.width, 2).data].join() !== before, [handle, first]);
+    }
   }
   assert.deepEqual(complaints, []);
   await close();

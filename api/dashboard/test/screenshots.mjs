@@ -11,6 +11,7 @@ const PICTURES = [
   { name: 'live', view: 'live', ready: '.card', viewport: WIDE, colorScheme: 'dark' },
   { name: 'live-light', view: 'live', ready: '.card', viewport: WIDE, colorScheme: 'light' },
   { name: 'live-phone', view: 'live', ready: '.card', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+  { name: 'signal', view: 'signal', ready: '.signal canvas', viewport: WIDE, colorScheme: 'dark' },
   { name: 'history', view: 'history', ready: '.history .sums .events li', press: '.history .events li[data-kind="person.detected"] button', viewport: WIDE, colorScheme: 'dark' },
   { name: 'sites', view: 'sites', ready: '.place table', viewport: WIDE, colorScheme: 'dark' },
   { name: 'system', view: 'system', ready: '.histogram', viewport: WIDE, colorScheme: 'dark' },

@@ -22,8 +22,13 @@ async function wait(retries: number): Promise<void> {
   const ms = longest * (0.5 + Math.random() / 2);
   connection.value = { state: 'waiting', until: performance.now() + ms };
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    addEventListener('online', () => { clearTimeout(timer); resolve(); }, { once: true });
+    const over = () => {
+      clearTimeout(timer);
+      removeEventListener('online', over);
+      resolve();
+    };
+    const timer = setTimeout(over, ms);
+    addEventListener('online', over);
   });
 }
 

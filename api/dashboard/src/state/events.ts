@@ -1,7 +1,8 @@
 // What happened at the chosen site: what the server has kept of the last minutes, and what comes.
 import { effect, signal } from '@preact/signals';
-import { ask, connection, follow } from '../api/client';
+import { ask, connection } from '../api/client';
 import { Events, type HappeningFragment, Happenings } from '../api/generated';
+import { listen } from './listen';
 import { siteId } from './sites';
 
 export type Happening = HappeningFragment;
@@ -46,23 +47,7 @@ effect(() => {
   const site = siteId.value;
   happenings.value = [];
   if (site === undefined) return;
-  let end = () => {};
-  let again: ReturnType<typeof setTimeout> | undefined;
-  let gone = false;
-  const listen = () => {
-    // The server ends a subscription that was too slow; what was missed is asked for.
-    const anew = () => {
-      clearTimeout(again);
-      if (!gone) again = setTimeout(() => { listen(); void recent(site); }, 1_000);
-    };
-    end = follow(Happenings, { site }, ({ events }) => add([events]), anew, anew);
-  };
-  listen();
-  return () => {
-    gone = true;
-    clearTimeout(again);
-    end();
-  };
+  return listen(Happenings, { site }, ({ events }) => add([events]), () => void recent(site));
 });
 
 // After each lost connection too.

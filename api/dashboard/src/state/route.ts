@@ -1,7 +1,7 @@
 // Which view of which site, in the address's fragment, so that it can be linked and shown on a wall.
 import { computed, signal } from '@preact/signals';
 
-export const VIEWS = ['live', 'history', 'sites', 'system', 'explore'] as const;
+export const VIEWS = ['live', 'signal', 'history', 'sites', 'system', 'explore'] as const;
 export type View = (typeof VIEWS)[number];
 
 const fragment = signal(location.hash);

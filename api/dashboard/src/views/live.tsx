@@ -1,5 +1,6 @@
 import { signal, useSignalEffect } from '@preact/signals';
 import { useState } from 'preact/hooks';
+import { Alerts } from '../parts/alerts';
 import { EventList } from '../parts/events';
 import { Front } from '../parts/front';
 import { personColour } from '../parts/palette';
@@ -44,6 +45,7 @@ export function Live() {
         {!frame.value && <p class="notice">{problem.value ?? texts.scene.waiting}</p>}
       </section>
       <aside class="side">
+        <Alerts />
         <Verdict />
         <People />
         {place && (

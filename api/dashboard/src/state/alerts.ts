@@ -1,0 +1,58 @@
+// Alerts of the chosen site that are not over, and what may be said about them.
+import { effect, signal } from '@preact/signals';
+import { ask, connection } from '../api/client';
+import { Acknowledge, AlertChanges, Alerts, type RaisedFragment, Resolve } from '../api/generated';
+import { listen } from './listen';
+import { siteId } from './sites';
+
+export type Alert = RaisedFragment;
+
+/** Newest first. */
+export const alerts = signal<Alert[]>([]);
+
+function take(some: Alert[]): void {
+  const known = new Map(alerts.peek().map((a) => [a.id, a]));
+  for (const alert of some) known.set(alert.id, alert);
+  alerts.value = [...known.values()].filter((a) => a.status !== 'RESOLVED').sort((a, b) => (a.id < b.id ? 1 : -1));
+}
+
+async function load(site: string): Promise<void> {
+  try {
+    const { alerts: found } = await ask(Alerts, { site });
+    if (siteId.peek() === site) alerts.value = found;
+  } catch {
+    // A server that keeps no alerts has none to show.
+  }
+}
+
+effect(() => {
+  const site = siteId.value;
+  alerts.value = [];
+  if (site === undefined) return;
+  return listen(AlertChanges, { site }, ({ alerts: alert }) => take([alert]), () => void load(site));
+});
+effect(() => {
+  const site = siteId.value;
+  if (connection.value.state === 'connected' && site !== undefined) void load(site);
+});
+
+export const acknowledge = async (id: string, by: string) => take([(await ask(Acknowledge, { id, by })).acknowledgeAlert]);
+export const resolve = async (id: string, by: string) => take([(await ask(Resolve, { id, by })).resolveAlert]);
+
+const KEY = 'invispose.name';
+/** Whoever acknowledges says who they are; remembered by this browser. */
+export const name = signal(stored());
+function stored(): string {
+  try {
+    return localStorage.getItem(KEY) ?? '';
+  } catch {
+    return '';
+  }
+}
+effect(() => {
+  try {
+    localStorage.setItem(KEY, name.value);
+  } catch {
+    // Private windows may refuse.
+  }
+});
