@@ -20,7 +20,7 @@ pub struct ZoneDocument {
     #[serde(default)]
     pub name: String,
     /// At least three corners in order, site coordinates in metres.
-    #[schema(min_items = 3, max_items = 256)]
+    #[schema(schema_with = corners)]
     pub polygon_m: Vec<[f32; 2]>,
     /// More people than this at once are too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +117,7 @@ pub struct RouterDocument {
     pub address: Option<String>,
     /// Where it stands, site coordinates in metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = position)]
     pub position_m: Option<[f32; 3]>,
 }
 
@@ -183,6 +184,20 @@ fn one() -> u32 {
 
 fn minute() -> f64 {
     60.0
+}
+
+/// So many numbers, none of them farther away than any site is wide.
+fn coordinates(count: usize) -> ArrayBuilder {
+    let metres = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(-1e6)).maximum(Some(1e6));
+    ArrayBuilder::new().items(metres).min_items(Some(count)).max_items(Some(count))
+}
+
+fn corners() -> Array {
+    ArrayBuilder::new().items(coordinates(2)).min_items(Some(3)).max_items(Some(256)).build()
+}
+
+fn position() -> Array {
+    coordinates(3).build()
 }
 
 fn event_kinds() -> Array {

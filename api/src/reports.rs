@@ -32,6 +32,7 @@ pub struct ReportRequest {
     pub end_time: Time,
     /// Length of a stretch, such as `15m`, `1h` (the default) or `1d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|[1-9][0-9]?d)$")]
     pub interval: Option<String>,
 }
 

@@ -68,7 +68,8 @@ impl PartialSchema for Time {
         Object::builder()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some("RFC 3339, in UTC with microseconds"))
+            .pattern(Some("^(1[7-9]|2[01])[0-9]{2}-"))
+            .description(Some("RFC 3339, in UTC with microseconds; of the years 1678 to 2262"))
             .into()
     }
 }

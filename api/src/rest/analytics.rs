@@ -99,6 +99,7 @@ struct ActivityParams {
     /// First moment that is too late, taken up to the minute; the present where it is left out.
     end_time: Option<Time>,
     /// Length of a stretch, such as `15m`, `1h` (the default) or `1d`.
+    #[param(pattern = "^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|[1-9][0-9]?d)$")]
     interval: Option<String>,
 }
 

@@ -123,6 +123,7 @@ struct OccupancyParams {
     /// First moment that is too late; the present where it is left out.
     end_time: Option<Time>,
     /// Of one stretch of the history, such as `15m`, `1h` (the default) or `1d`.
+    #[param(pattern = "^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|[1-9][0-9]?d)$")]
     interval: Option<String>,
 }
 
