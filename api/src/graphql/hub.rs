@@ -18,7 +18,7 @@ use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Opera
 use async_graphql::{Request, Response};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::AbortHandle;
 
 use super::{Schema, unexecuted};
@@ -90,7 +90,11 @@ struct Running {
 }
 
 enum Feed {
-    Newest(watch::Receiver<Newest>),
+    Newest {
+        newest: watch::Receiver<Newest>,
+        /// Somebody waits for the next one: it is made only then.
+        wanted: Arc<Notify>,
+    },
     All {
         row: Row,
         /// The place of the one who began: nothing comes before it.
@@ -147,10 +151,10 @@ impl Hub {
         all.insert(key, Arc::downgrade(&running));
         drop(all);
         match &running.feed {
-            Feed::Newest(newest) => {
-                let newest = newest.clone();
+            Feed::Newest { newest, wanted } => {
+                let (newest, wanted) = (newest.clone(), wanted.clone());
                 let own = if joined { self.first(&newest, request) } else { None };
-                follow_newest(running.clone(), newest, own)
+                follow_newest(running.clone(), newest, wanted, own)
             }
             Feed::All { row, first, ended } => {
                 let row = lock(first).take().unwrap_or_else(|| row.subscribe());
@@ -174,13 +178,16 @@ impl Hub {
         let (feed, task) = match pace {
             Pace::Newest => {
                 let (sender, newest) = watch::channel(Newest::default());
+                let wanted = Arc::<Notify>::default();
+                let asked = wanted.clone();
                 let task = tokio::spawn(async move {
                     while let Some(answer) = answers.next().await {
                         let answer = Some((answer, Instant::now()));
                         sender.send_modify(|n| *n = Newest { number: n.number + 1, answer });
+                        asked.notified().await;
                     }
                 });
-                (Feed::Newest(newest), task.abort_handle())
+                (Feed::Newest { newest, wanted }, task.abort_handle())
             }
             Pace::All => {
                 let (row, first) = broadcast::channel(BEHIND);
@@ -228,25 +235,32 @@ fn pace(document: &ExecutableDocument, name: Option<&str>) -> Option<Pace> {
 }
 
 /// `own`: an answer of one's own that comes first.
-fn follow_newest(running: Arc<Running>, newest: watch::Receiver<Newest>, own: Option<Answers>) -> Answers {
+fn follow_newest(
+    running: Arc<Running>,
+    newest: watch::Receiver<Newest>,
+    wanted: Arc<Notify>,
+    own: Option<Answers>,
+) -> Answers {
     let seen = if own.is_some() { newest.borrow().number } else { 0 };
-    stream::unfold((running, newest, own, seen), async |(running, mut newest, own, mut seen)| {
+    let followed = (running, newest, wanted, own, seen);
+    stream::unfold(followed, async |(running, mut newest, wanted, own, mut seen)| {
         if let Some(mut own) = own
             && let Some(answer) = own.next().await
         {
             let current = newest.borrow().clone();
             // Something newer came meanwhile: that is what is owed.
             return match current.answer.filter(|_| current.number > seen) {
-                Some((answer, _)) => Some((answer, (running, newest, None, current.number))),
-                None => Some((answer, (running, newest, None, seen))),
+                Some((answer, _)) => Some((answer, (running, newest, wanted, None, current.number))),
+                None => Some((answer, (running, newest, wanted, None, seen))),
             };
         }
         loop {
             let current = newest.borrow_and_update().clone();
             if let Some((answer, _)) = current.answer.filter(|_| current.number > seen) {
                 seen = current.number;
-                return Some((answer, (running, newest, None, seen)));
+                return Some((answer, (running, newest, wanted, None, seen)));
             }
+            wanted.notify_one();
             newest.changed().await.ok()?;
         }
     })
