@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use invispose_api::outputs::OutputsConfig;
+use invispose_api::outputs::mqtt::MqttConfig;
+use invispose_api::outputs::webhooks::WebhooksConfig;
 use invispose_api::store::{Keep, StoreConfig};
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
@@ -36,6 +39,10 @@ pub struct Config {
     pub ring: RingSection,
     /// History, events and what operators set up.
     pub database: DatabaseSection,
+    /// To a broker.
+    pub mqtt: MqttConfig,
+    /// To endpoints that operators register.
+    pub webhooks: WebhooksConfig,
     /// Logging.
     pub log: LogSection,
     /// The windows that the network sees.
@@ -182,6 +189,8 @@ impl Default for Config {
             batch: BatchSection::default(),
             ring: RingSection::default(),
             database: DatabaseSection::default(),
+            mqtt: MqttConfig::default(),
+            webhooks: WebhooksConfig::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
             presence: PresenceConfig::default(),
@@ -242,6 +251,13 @@ impl DatabaseSection {
             },
             ..StoreConfig::new(data_dir)
         }
+    }
+}
+
+impl Config {
+    /// What goes out by itself.
+    pub fn outputs(&self) -> OutputsConfig {
+        OutputsConfig { mqtt: self.mqtt.clone(), webhooks: self.webhooks.clone(), falls: self.falls.enabled }
     }
 }
 
@@ -399,6 +415,8 @@ fn check(config: Config) -> anyhow::Result<Config> {
         check_origin(origin).with_context(|| format!("api.allowed_origins: {origin:?}"))?;
     }
     AlertEngine::new(&config.alerts, AlertState::default())?;
+    let sites: Vec<&str> = config.sites.iter().map(|s| s.id.as_str()).collect();
+    config.outputs().check(&sites)?;
     for site in &config.sites {
         check_site_id(&site.id)?;
         if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
+use invispose_api::outputs::Outputs;
 use invispose_api::store::Store;
 use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
@@ -125,6 +126,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         let address = listener.local_addr().context("listener")?;
         // Kept zones are there before the first frame is.
         state.load().await;
+        let outputs = Outputs::start(&state, &config.outputs(), &config.data_dir).await?;
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
         let api = tokio::spawn(invispose_api::serve(state.clone(), listener, async {
             closed.await.ok();
@@ -146,7 +148,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         let health = pipeline.health().clone();
         stop(pipeline).await?;
         events.close();
-        history.close().await;
+        tokio::join!(outputs.close(), history.close());
         api.await.context("API")?.context("API")?;
         match health.faults().remove(&Part::Stage("recording")) {
             Some(fault) => bail!("the recording is not whole: {fault}"),

@@ -1,6 +1,8 @@
 //! The program as a service: demonstration, replay, live packets, crash and restart.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../api/tests/common/mosquitto.rs"]
+mod mosquitto;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,6 +61,22 @@ fn the_demonstration_shows_what_it_simulates() {
 
     let (status, took) = server.terminate();
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+}
+
+#[test]
+fn the_demonstration_reaches_a_broker() {
+    let Some(broker) = mosquitto::Mosquitto::start("") else { return };
+    let heard = broker.listen(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("invispose.toml"), format!("[mqtt]\nurl = {:?}\n", broker.url())).unwrap();
+    let server = Server::start(&["demo"], dir.path());
+    let current = heard.on("pose/current");
+    assert_eq!((current.qos, current.retain), (0, true));
+    assert_eq!(current.json()["metadata"]["source"], "simulated");
+    assert!(heard.on("system/alerts/system").json()["event_id"].is_string());
+    let (status, took) = server.terminate();
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+    heard.find(|h| h.topic == "system/status" && h.json()["status"] == "offline");
 }
 
 #[test]

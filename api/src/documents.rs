@@ -363,12 +363,12 @@ pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<Document, Wrong> {
             rule.of("", "").check().map_err(|reason| wrong("body", reason))?;
             body
         }
-        Kind::Report => Ok(body),
+        Kind::Report | Kind::Webhook => Ok(body),
     }?;
     Ok(Document { id, body })
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     (1..=64).contains(&id.len()) && id.chars().all(fits)
 }

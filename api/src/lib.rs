@@ -3,6 +3,7 @@
 //! ```text
 //! ring  ──► Site ──► query ──► rest, graphql, …
 //!   └─────► store ────┘
+//!   └─────► outputs: MQTT, webhooks
 //! ```
 //!
 //! [`query`] is the one place where frames are found, filtered and paged; [`view`] is the one place where a frame is
@@ -20,12 +21,15 @@ mod guard;
 mod history;
 mod metrics;
 mod movements;
+mod notices;
+pub mod outputs;
 mod pages;
 mod people;
 pub mod problem;
 pub mod query;
 mod reports;
 pub mod rest;
+mod scope;
 mod server;
 mod setup;
 mod site;
@@ -37,6 +41,7 @@ pub mod system;
 mod time;
 pub mod view;
 
+pub use scope::Scope;
 pub use server::{router, serve};
 pub use site::{Site, Wake};
 pub use state::{ApiConfig, ApiState, Deprecation};

@@ -1,12 +1,15 @@
 //! `GET /metrics`: the pipeline's counters in the Prometheus text format 0.0.4.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use invispose_pipeline::health::Part;
 
+use crate::outputs::mqtt::MqttStats;
+use crate::outputs::webhooks::WebhookStats;
 use crate::store::StoreStats;
 use crate::view::source_name;
 use crate::{ApiState, system};
@@ -117,6 +120,9 @@ fn render(state: &ApiState) -> String {
         store_metrics(&mut out, store.stats());
     }
 
+    mqtt_metrics(&mut out, &state.outputs().mqtt);
+    webhook_metrics(&mut out, &state.outputs().webhooks);
+
     let sites: Vec<&str> = state.sites().iter().map(|s| s.config().id.as_str()).collect();
     let site = |value: &dyn Fn(&crate::Site) -> Option<f64>| {
         let values = state.sites().iter().zip(&sites);
@@ -159,6 +165,39 @@ fn render(state: &ApiState) -> String {
         vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
     );
     out.0
+}
+
+fn mqtt_metrics(out: &mut Exposition, stats: &MqttStats) {
+    use Kind::{Counter, Gauge};
+    for (name, kind, help, counter) in [
+        ("invispose_mqtt_connections_total", Counter, "Connections made to the broker.", &stats.connections),
+        ("invispose_mqtt_published_total", Counter, "Messages that the broker has.", &stats.published),
+        ("invispose_mqtt_refused_total", Counter, "Messages that the broker refused.", &stats.refused),
+        ("invispose_mqtt_given_up_total", Counter, "Messages given up: the queue was full.", &stats.given_up),
+        (
+            "invispose_mqtt_events_missed_total",
+            Counter,
+            "Events given up before they were queued.",
+            &stats.missed,
+        ),
+        ("invispose_mqtt_commands_total", Counter, "Commands heard.", &stats.commands),
+        ("invispose_mqtt_queued_bytes", Gauge, "Bytes that wait on the disk.", &stats.queued_bytes),
+    ] {
+        out.metric(name, kind, help, vec![(vec![], counter.load(Relaxed) as f64)]);
+    }
+}
+
+fn webhook_metrics(out: &mut Exposition, stats: &WebhookStats) {
+    for (name, help, counter) in [
+        ("invispose_webhook_events_total", "Events queued for delivery.", &stats.queued),
+        ("invispose_webhook_delivered_total", "Events that endpoints have taken.", &stats.delivered),
+        ("invispose_webhook_failed_total", "Attempts that failed.", &stats.failed),
+        ("invispose_webhook_dead_total", "Events given up after the last attempt.", &stats.dead),
+        ("invispose_webhook_given_up_total", "Events given up: the queue was full.", &stats.given_up),
+        ("invispose_webhook_events_missed_total", "Events given up before they were queued.", &stats.missed),
+    ] {
+        out.metric(name, Kind::Counter, help, vec![(vec![], counter.load(Relaxed) as f64)]);
+    }
 }
 
 fn store_metrics(out: &mut Exposition, stats: &StoreStats) {

@@ -35,6 +35,11 @@ impl Problem {
         self
     }
 
+    /// What was wrong.
+    pub(crate) fn detail(&self) -> String {
+        self.members.get("detail").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
     /// The server's own fault.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!("{error}");

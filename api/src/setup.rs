@@ -76,7 +76,7 @@ impl ApiState {
         let most = match kind {
             Kind::Zone => Some(MOST_ZONES),
             Kind::AlertRule => Some(MOST_RULES),
-            Kind::Router | Kind::Template | Kind::Report => None,
+            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook => None,
         };
         if let Some(most) = most
             && store.resources(kind, place, most, 0).await?.len() == most
@@ -135,7 +135,7 @@ impl ApiState {
         let (part, result) = match kind {
             Kind::Zone => (Part::Site(ZONES, site.config().id.as_str().into()), zones(store, site).await),
             Kind::AlertRule => (RULES.into(), self.rules(store).await),
-            Kind::Router | Kind::Template | Kind::Report => return,
+            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook => return,
         };
         let fault = match result {
             // The store says itself that the database is away; what was in force stays so.

@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::Site;
 use crate::alerts::Alerts;
+use crate::outputs::OutputStats;
 use crate::setup::Turn;
 use crate::store::Store;
 
@@ -80,6 +81,7 @@ struct Inner {
     radio: OnceLock<Radio>,
     turn: Turn,
     started: Instant,
+    outputs: Arc<OutputStats>,
     config: ApiConfig,
 }
 
@@ -118,6 +120,7 @@ impl ApiState {
                 radio: OnceLock::new(),
                 turn,
                 started,
+                outputs: Arc::default(),
                 config,
             }),
         }
@@ -165,6 +168,11 @@ impl ApiState {
     /// Held while what is kept is put in force.
     pub(crate) fn turn(&self) -> &Turn {
         &self.inner.turn
+    }
+
+    /// What went out by itself.
+    pub fn outputs(&self) -> &OutputStats {
+        &self.inner.outputs
     }
 
     /// All sites.

@@ -8,6 +8,7 @@ use invispose_pipeline::health::{Part, SourceSnapshot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::outputs::{mqtt, webhooks};
 use crate::{ApiState, Site, Time, setup, store};
 
 /// Over which rates and latencies are taken.
@@ -141,10 +142,12 @@ pub fn report(state: &ApiState) -> HealthReport {
     HealthReport { status, timestamp: Time::now(), components, issues }
 }
 
-/// Does a fault of this part stay until a new start? The database may come back by itself, operators can change what they set up, and
-/// what is live goes on meanwhile.
+/// Does a fault of this part stay until a new start? Databases and brokers may come back by themselves, operators can change what they
+/// set up, and what is live goes on meanwhile.
 pub fn lasting(part: &Part) -> bool {
-    ![store::COMPONENT, store::HISTORY, setup::ZONES, setup::RULES].contains(&part.component())
+    let passing =
+        [store::COMPONENT, store::HISTORY, setup::ZONES, setup::RULES, mqtt::COMPONENT, webhooks::COMPONENT];
+    !passing.contains(&part.component())
 }
 
 fn source_state(source: &SourceSnapshot) -> Component {

@@ -12,6 +12,7 @@ mod pose;
 mod reports;
 mod system;
 mod versions;
+mod webhooks;
 mod zones;
 
 use axum::Router;
@@ -24,6 +25,7 @@ use crate::ApiState;
 use crate::problem::Problem;
 
 pub use openapi::openapi;
+pub(crate) use reports::begin_report;
 
 /// All that belongs to a version of the API; paths start behind `/api/v1`.
 fn resources() -> OpenApiRouter<ApiState> {
@@ -37,6 +39,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .merge(reports::routes())
         .merge(config::routes())
         .merge(alerts::routes())
+        .merge(webhooks::routes())
 }
 
 pub(crate) fn routes(state: &ApiState) -> Router<ApiState> {

@@ -23,6 +23,7 @@ use crate::ApiState;
         (name = "analytics", description = "What the past adds up to"),
         (name = "alerts", description = "What somebody should look at"),
         (name = "config", description = "What operators set up"),
+        (name = "webhooks", description = "Who is told of events"),
         (name = "sites", description = "Places")
     )
 )]

@@ -85,6 +85,25 @@ async fn list(
     json(&headers, &ReportList { reports })
 }
 
+/// Checks the request and starts to make the report.
+async fn begin(state: &ApiState, request: ReportRequest) -> Result<Resource, Problem> {
+    let width = interval(request.interval.as_deref(), "1h")?;
+    let write = |site: &str, range: (Time, Time), width: i64, stretches| {
+        serde_json::to_value(Activity::new(site, range, width, stretches)).unwrap_or_default()
+    };
+    Ok(reports::start(state, store(state)?, request, width, write).await?)
+}
+
+/// The same for other protocols: the report's id and address, or what was wrong.
+pub(crate) async fn begin_report(
+    state: &ApiState,
+    request: ReportRequest,
+) -> Result<(String, String), String> {
+    let resource = begin(state, request).await.map_err(|problem| problem.detail())?;
+    let href = href(&resource);
+    Ok((resource.id, href))
+}
+
 /// A new report, made while its address says how far it is.
 #[utoipa::path(post, path = "/analytics/reports", tag = "analytics", request_body = ReportRequest, responses(
     (status = 202, body = ReportDetails, headers(("Location" = String))),
@@ -96,11 +115,7 @@ async fn list(
 ))]
 async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let request: ReportRequest = super::body(&headers, &body)?;
-    let width = interval(request.interval.as_deref(), "1h")?;
-    let write = |site: &str, range: (Time, Time), width: i64, stretches| {
-        serde_json::to_value(Activity::new(site, range, width, stretches)).unwrap_or_default()
-    };
-    let resource = reports::start(&state, store(&state)?, request, width, write).await?;
+    let resource = begin(&state, request).await?;
     let mut response = (StatusCode::ACCEPTED, axum::Json(details(&resource)?)).into_response();
     if let Ok(place) = HeaderValue::from_str(&href(&resource)) {
         response.headers_mut().insert(header::LOCATION, place);

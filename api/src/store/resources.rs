@@ -20,6 +20,8 @@ pub enum Kind {
     Template,
     /// A report and its progress.
     Report,
+    /// An endpoint that is told of events.
+    Webhook,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::AlertRule => "alert",
             Self::Template => "template",
             Self::Report => "report",
+            Self::Webhook => "webhook",
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use invispose_pipeline::events::{Event, EventKind, Evidence};
+use invispose_pipeline::events::{Event, EventKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Time;
+use crate::notices;
 use crate::view::{FrameView, PersonView, source_name};
 use invispose_pipeline::pose::Activity;
 
@@ -156,35 +156,13 @@ fn person(p: &PersonView) -> Value {
 }
 
 pub(super) fn event_message(topic: Topic, event: &Event) -> Value {
-    let mut message = json!({
-        "timestamp": Time::from_ns(event.time_ns),
-        "severity": event.severity,
-        "event_id": event.id,
-        "event": event.kind,
-        "site_id": event.site,
-        "zone_id": event.place.as_ref().and_then(|p| p.zone.as_deref()),
-        "person_id": event.person.map(|p| p.to_string()),
-        "details": event.evidence,
-    });
     let more = match topic {
         Topic::SystemAlerts => json!({
             "type": "system_alert",
-            "category": event.kind.name().split('.').next().unwrap_or_default(),
-            "message": words(event),
+            "category": notices::category(event),
+            "message": notices::words(event),
         }),
         _ => json!({ "type": "zone_event" }),
     };
-    if let (Value::Object(to), Value::Object(from)) = (&mut message, more) {
-        to.extend(from);
-    }
-    message
-}
-
-/// One line for people.
-fn words(event: &Event) -> String {
-    let about = event.subject.as_deref().map(|s| format!(" ({s})")).unwrap_or_default();
-    match &event.evidence {
-        Evidence::Fault { message } => format!("{}{about}: {message}", event.kind.name()),
-        _ => format!("{}{about}", event.kind.name()),
-    }
+    notices::with(notices::common(event), more)
 }

@@ -132,6 +132,7 @@ pub struct Server {
     pub events: EventBus,
     pub store: Store,
     pub alerts: AlertDesk,
+    pub state: ApiState,
     _writer: Writer,
     _running: crossbeam_channel::Sender<()>,
     stop: Option<oneshot::Sender<()>>,
@@ -213,7 +214,7 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(invispose_api::serve(state, listener, shutdown));
+        let task = tokio::spawn(invispose_api::serve(state.clone(), listener, shutdown));
         Self {
             address,
             feeds,
@@ -222,6 +223,7 @@ impl Server {
             events,
             store,
             alerts,
+            state,
             _writer: writer,
             _running: running,
             stop: Some(stop),
