@@ -224,11 +224,13 @@ test('the signal of every link is drawn as it is heard', async () => {
     for (const i of [0, 1]) {
       const picture = page.locator(`.heard[data-link="${linkId}"] canvas`).nth(i);
       await picture.waitFor();
-      const pixels = () => picture.evaluate((c) => [...c.getContext('2d').getImageData(0, 0, c.width, 2).data].join());
-      const first = await pixels();
-      assert.ok(new Set(first.split(',')).size > 4, linkId);
       const handle = await picture.elementHandle();
-      await page.waitForFunction(([c, before]) => [...c.getContext('2d').getImageData(0, 0, c.width, 2).data].join() !== before, [handle, first]);
+      const top = ([c, before]) => {
+        const now = [...c.getContext('2d').getImageData(0, 0, c.width, 2).data];
+        return new Set(now).size > 4 && now.join() !== before ? now.join() : null;
+      };
+      const first = await (await page.waitForFunction(top, [handle, ''])).jsonValue();
+      await page.waitForFunction(top, [handle, first]);
     }
   }
   assert.deepEqual(complaints, []);
