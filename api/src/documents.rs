@@ -80,13 +80,13 @@ impl ZoneDocument {
     fn check(&self) -> Result<(), Wrong> {
         text("name", &self.name)?;
         if !(3..=256).contains(&self.polygon_m.len()) {
-            return Err(wrong("polygon_m", "needs 3 to 256 corners"));
+            return Err(Wrong::new("polygon_m", "needs 3 to 256 corners"));
         }
         if !self.polygon_m.iter().flatten().all(|v| v.is_finite()) {
-            return Err(wrong("polygon_m", "a corner is too far away"));
+            return Err(Wrong::new("polygon_m", "a corner is too far away"));
         }
         if self.max_dwell_s.is_some_and(|s| s < 0.0) {
-            return Err(wrong("max_dwell_s", "must be at least 0"));
+            return Err(Wrong::new("max_dwell_s", "must be at least 0"));
         }
         schedules("restricted", &self.restricted)
     }
@@ -94,10 +94,10 @@ impl ZoneDocument {
 
 fn schedules(field: &str, schedules: &[Schedule]) -> Result<(), Wrong> {
     if schedules.len() > 64 {
-        return Err(wrong(field, "has at most 64 entries"));
+        return Err(Wrong::new(field, "has at most 64 entries"));
     }
     for (i, schedule) in schedules.iter().enumerate() {
-        Clock::new(schedule).map_err(|e| wrong(&format!("{field}[{i}].time_zone"), e.to_string()))?;
+        Clock::new(schedule).map_err(|e| Wrong::new(format!("{field}[{i}].time_zone"), e.to_string()))?;
     }
     Ok(())
 }
@@ -310,13 +310,9 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    pub(crate) fn new(field: &str, reason: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), reason: reason.into() }
+    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
     }
-}
-
-fn wrong(field: &str, reason: impl Into<String>) -> Wrong {
-    Wrong::new(field, reason)
 }
 
 /// Members that answers add; a document that comes back with them is taken.
@@ -327,11 +323,11 @@ const MAX_TEXT: usize = 200;
 /// Reads a document of this kind.
 pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<Document, Wrong> {
     let mut members: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|e| wrong("body", format!("no JSON object: {e}")))?;
+        serde_json::from_slice(bytes).map_err(|e| Wrong::new("body", format!("no JSON object: {e}")))?;
     let id = match members.remove("id") {
         None => None,
         Some(Value::String(id)) if is_id(&id) => Some(id),
-        Some(_) => return Err(wrong("id", "1 to 64 letters, digits, - and _ are possible")),
+        Some(_) => return Err(Wrong::new("id", "1 to 64 letters, digits, - and _ are possible")),
     };
     for name in ADDED {
         members.remove(name);
@@ -360,7 +356,7 @@ pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<Document, Wrong> {
             text("name", &rule.name)?;
             schedules("schedule", &rule.schedule)?;
             let body = written(&rule);
-            rule.of("", "").check().map_err(|reason| wrong("body", reason))?;
+            rule.of("", "").check().map_err(|reason| Wrong::new("body", reason))?;
             body
         }
         Kind::Report | Kind::Webhook => Ok(body),
@@ -375,18 +371,19 @@ pub(crate) fn is_id(id: &str) -> bool {
 
 fn text(field: &str, text: &str) -> Result<(), Wrong> {
     if text.chars().count() > MAX_TEXT {
-        return Err(wrong(field, format!("has at most {MAX_TEXT} characters")));
+        return Err(Wrong::new(field, format!("has at most {MAX_TEXT} characters")));
     }
     Ok(())
 }
 
-fn typed<T: DeserializeOwned>(body: Value) -> Result<T, Wrong> {
+/// The value as `T`, with errors that name the member.
+pub(crate) fn typed<T: DeserializeOwned>(body: Value) -> Result<T, Wrong> {
     serde_path_to_error::deserialize(body).map_err(|e| {
         let path = e.path().to_string();
-        wrong(if path == "." { "body" } else { &path }, e.inner().to_string())
+        Wrong::new(if path == "." { "body" } else { &path }, e.inner().to_string())
     })
 }
 
 fn written(document: &impl Serialize) -> Result<Value, Wrong> {
-    serde_json::to_value(document).map_err(|e| wrong("body", e.to_string()))
+    serde_json::to_value(document).map_err(|e| Wrong::new("body", e.to_string()))
 }

@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::documents::Wrong;
 use crate::query::QueryError;
 use crate::setup::SetupError;
 use crate::store::StoreError;
@@ -87,6 +88,12 @@ impl From<SetupError> for Problem {
             SetupError::Nowhere => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             SetupError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Wrong> for Problem {
+    fn from(Wrong { field, reason }: Wrong) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{field}: {reason}")).with("field", field)
     }
 }
 

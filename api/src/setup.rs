@@ -59,7 +59,8 @@ enum ApplyError {
 }
 
 impl ApiState {
-    fn keeper(&self) -> Result<&Store, SetupError> {
+    /// Where documents are kept.
+    pub(crate) fn keeper(&self) -> Result<&Store, SetupError> {
         self.store().ok_or(SetupError::Nowhere)
     }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{json, links, matches, tagged};
+use super::answer::{json, links, tagged};
+use super::kept::{made, same_id, tag, unchanged};
 use super::params::{Paging, Params, Where};
 use crate::ApiState;
 use crate::documents::{self, Document, DocumentBody};
 use crate::problem::{Problem, ProblemBody};
-use crate::store::{Kind, Resource, Store};
+use crate::store::{Kind, Resource};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, remove))
@@ -72,15 +73,6 @@ struct DocumentList {
     items: Vec<Value>,
 }
 
-fn store(state: &ApiState) -> Result<&Store, Problem> {
-    let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this server keeps nothing");
-    state.store().ok_or_else(none)
-}
-
-fn tag(version: u64) -> String {
-    format!("\"{version}\"")
-}
-
 /// The document as JSON: what it says, and about it.
 fn shown(folder: Folder, resource: &Resource) -> Value {
     let mut body = resource.body.clone();
@@ -97,40 +89,20 @@ fn shown(folder: Folder, resource: &Resource) -> Value {
 }
 
 fn answer(request: &HeaderMap, folder: Folder, resource: &Resource) -> Response {
-    tagged(request, &tag(resource.version), shown(folder, resource).to_string().into_bytes())
+    tagged(request, &tag(resource), shown(folder, resource).to_string().into_bytes())
 }
 
 /// The body as a document of this kind.
 fn document(folder: Folder, headers: &HeaderMap, body: &Bytes) -> Result<Document, Problem> {
     super::is_json(headers)?;
-    documents::parse(folder.kind(), body).map_err(|e| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{}: {}", e.field, e.reason))
-            .with("field", e.field)
+    Ok(documents::parse(folder.kind(), body)?)
+}
+
+async fn find(state: &ApiState, folder: Folder, site: &str, id: &str) -> Result<Resource, Problem> {
+    let found = state.keeper()?.resource(folder.kind(), site, id).await?;
+    found.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, format!("there is nothing called {id:?} in {}", folder.name()))
     })
-}
-
-fn missing(folder: Folder, id: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing called {id:?} in {}", folder.name()))
-}
-
-/// The document, if it is the one that the request was made from.
-async fn unchanged(
-    store: &Store,
-    folder: Folder,
-    site: &str,
-    id: &str,
-    headers: &HeaderMap,
-) -> Result<Resource, Problem> {
-    let resource = store.resource(folder.kind(), site, id).await?.ok_or_else(|| missing(folder, id))?;
-    if !headers.contains_key(header::IF_MATCH) {
-        let detail = format!("If-Match: is required; the document is at {}", tag(resource.version));
-        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, detail).with("field", "If-Match"));
-    }
-    if !matches(headers, header::IF_MATCH, &tag(resource.version)) {
-        let detail = format!("If-Match: the document is at {}", tag(resource.version));
-        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, detail).with("field", "If-Match"));
-    }
-    Ok(resource)
 }
 
 /// Documents of a kind, by id.
@@ -151,7 +123,7 @@ async fn list(
     let folder = Folder::find(&kind)?;
     let (limit, skip) = paging.checked()?;
     let site = &state.site(p.site_id.as_deref())?.config().id;
-    let found = store(&state)?.resources(folder.kind(), site, limit, skip).await?;
+    let found = state.keeper()?.resources(folder.kind(), site, limit, skip).await?;
     json(&headers, &DocumentList { items: found.iter().map(|r| shown(folder, r)).collect() })
 }
 
@@ -179,16 +151,8 @@ async fn create(
     let site = state.site(p.site_id.as_deref())?;
     let document = document(folder, &headers, &body)?;
     let resource = state.add(folder.kind(), site, document).await?;
-    let mut response = answer(&HeaderMap::new(), folder, &resource);
-    *response.status_mut() = StatusCode::CREATED;
-    set(&mut response, header::LOCATION, &folder.href(&resource.id, &resource.site));
-    Ok(response)
-}
-
-fn set(response: &mut Response, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
+    let response = answer(&HeaderMap::new(), folder, &resource);
+    Ok(made(StatusCode::CREATED, &folder.href(&resource.id, &resource.site), response))
 }
 
 /// One document.
@@ -206,8 +170,7 @@ async fn read(
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
     let site = &state.site(p.site_id.as_deref())?.config().id;
-    let resource = store(&state)?.resource(folder.kind(), site, &id).await?;
-    Ok(answer(&headers, folder, &resource.ok_or_else(|| missing(folder, &id))?))
+    Ok(answer(&headers, folder, &find(&state, folder, site, &id).await?))
 }
 
 /// A document in place of the one whose tag `If-Match` names.
@@ -232,11 +195,8 @@ async fn replace(
     let folder = Folder::find(&kind)?;
     let site = state.site(p.site_id.as_deref())?;
     let document = document(folder, &headers, &body)?;
-    if document.id.as_ref().is_some_and(|given| *given != id) {
-        let detail = format!("id: is {id:?} in the path");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("field", "id"));
-    }
-    let old = unchanged(store(&state)?, folder, &site.config().id, &id, &headers).await?;
+    same_id(document.id.as_deref(), &id)?;
+    let old = unchanged(find(&state, folder, &site.config().id, &id).await?, "document", &headers)?;
     let new = state.change(folder.kind(), site, &old, document.body).await?;
     Ok(answer(&HeaderMap::new(), folder, &new))
 }
@@ -258,7 +218,7 @@ async fn remove(
 ) -> Result<Response, Problem> {
     let folder = Folder::find(&kind)?;
     let site = state.site(p.site_id.as_deref())?;
-    let old = unchanged(store(&state)?, folder, &site.config().id, &id, &headers).await?;
+    let old = unchanged(find(&state, folder, &site.config().id, &id).await?, "document", &headers)?;
     state.remove(folder.kind(), site, &old).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -5,6 +5,7 @@ mod analytics;
 mod answer;
 mod config;
 mod export;
+mod kept;
 mod openapi;
 mod params;
 mod persons;

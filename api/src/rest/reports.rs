@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,11 +11,12 @@ use utoipa_axum::routes;
 
 use super::analytics::Activity;
 use super::answer::{Links, json, links};
+use super::kept::made;
 use super::params::{Params, Where, interval};
 use crate::problem::{Problem, ProblemBody};
 use crate::query::MAX_PAGE;
 use crate::reports::{self, Report, ReportRequest};
-use crate::store::{Kind, Resource, Store};
+use crate::store::{Kind, Resource};
 use crate::{ApiState, Time};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -45,11 +46,6 @@ struct ReportList {
     reports: Vec<ReportDetails>,
 }
 
-fn store(state: &ApiState) -> Result<&Store, Problem> {
-    let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this server keeps nothing");
-    state.store().ok_or_else(none)
-}
-
 fn href(resource: &Resource) -> String {
     format!("/api/v1/analytics/reports/{}?site_id={}", resource.id, resource.site)
 }
@@ -77,7 +73,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let site = &state.site(p.site_id.as_deref())?.config().id;
     let mut reports = Vec::new();
-    for resource in store(&state)?.resources(Kind::Report, site, MAX_PAGE, 0).await? {
+    for resource in state.keeper()?.resources(Kind::Report, site, MAX_PAGE, 0).await? {
         let mut details = details(&resource)?;
         details.report.result = None;
         reports.push(details);
@@ -91,7 +87,7 @@ async fn begin(state: &ApiState, request: ReportRequest) -> Result<Resource, Pro
     let write = |site: &str, range: (Time, Time), width: i64, stretches| {
         serde_json::to_value(Activity::new(site, range, width, stretches)).unwrap_or_default()
     };
-    Ok(reports::start(state, store(state)?, request, width, write).await?)
+    Ok(reports::start(state, state.keeper()?, request, width, write).await?)
 }
 
 /// The same for other protocols: the report's id and address, or what was wrong.
@@ -116,16 +112,13 @@ pub(crate) async fn begin_report(
 async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let request: ReportRequest = super::body(&headers, &body)?;
     let resource = begin(&state, request).await?;
-    let mut response = (StatusCode::ACCEPTED, axum::Json(details(&resource)?)).into_response();
-    if let Ok(place) = HeaderValue::from_str(&href(&resource)) {
-        response.headers_mut().insert(header::LOCATION, place);
-    }
-    Ok(response)
+    let response = axum::Json(details(&resource)?).into_response();
+    Ok(made(StatusCode::ACCEPTED, &href(&resource), response))
 }
 
 async fn find(state: &ApiState, site: Option<&str>, id: &str) -> Result<Resource, Problem> {
     let site = &state.site(site)?.config().id;
-    let resource = store(state)?.resource(Kind::Report, site, id).await?;
+    let resource = state.keeper()?.resource(Kind::Report, site, id).await?;
     resource.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no report {id:?}")))
 }
 
@@ -159,6 +152,6 @@ async fn remove(
     Params(p): Params<Where>,
 ) -> Result<Response, Problem> {
     let resource = find(&state, p.site_id.as_deref(), &id).await?;
-    store(&state)?.remove(Kind::Report, &resource).await?;
+    state.keeper()?.remove(Kind::Report, &resource).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{Links, json, links, matches, tagged, uncached};
+use super::answer::{Links, json, links, tagged, uncached};
+use super::kept::{made, same_id, tag, unchanged};
 use super::params::{Paging, Params};
+use crate::documents::{self, Wrong};
 use crate::outputs::webhooks::{self, Attempt, DeadLetter, HIDDEN, PreviousSecret, Running, Webhook};
 use crate::problem::{Problem, ProblemBody};
 use crate::scope::{self, Caller, Scope};
+use crate::setup::SetupError;
 use crate::store::{Kind, Resource, Store, StoreError};
-use crate::{ApiState, Time, documents};
+use crate::{ApiState, Time};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -68,32 +71,15 @@ struct WebhookList {
     webhooks: Vec<WebhookDetails>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// How many.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
-    /// How many to pass over.
-    #[param(minimum = 0, default = 0)]
-    skip: Option<usize>,
-}
-
 fn parts(state: &ApiState) -> Result<(&Store, &Arc<Running>), Problem> {
     scope::check(Caller::Http, Scope::ConfigWrite)
         .map_err(|denied| Problem::new(StatusCode::FORBIDDEN, denied.to_string()))?;
-    let none = |what| Problem::new(StatusCode::SERVICE_UNAVAILABLE, what);
-    let store = state.store().ok_or_else(|| none("this server keeps nothing"))?;
-    let running = state.outputs().webhooks.running().ok_or_else(|| none("this server delivers nothing"))?;
-    Ok((store, running))
+    let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this server delivers nothing");
+    Ok((state.keeper()?, state.outputs().webhooks.running().ok_or_else(none)?))
 }
 
 fn href(id: &str) -> String {
     format!("/api/v1/webhooks/{id}")
-}
-
-fn tag(resource: &Resource) -> String {
-    format!("\"{}\"", resource.version)
 }
 
 fn details(resource: &Resource) -> Result<WebhookDetails, Problem> {
@@ -127,32 +113,15 @@ async fn find(store: &Store, id: &str) -> Result<Resource, Problem> {
     resource.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no webhook {id:?}")))
 }
 
-fn refused(wrong: documents::Wrong) -> Problem {
-    let detail = format!("{}: {}", wrong.field, wrong.reason);
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("field", wrong.field)
-}
-
 /// The body as a webhook, with its id where it has one.
 fn document(headers: &HeaderMap, bytes: &[u8]) -> Result<(Option<String>, Webhook), Problem> {
     let WebhookBody { id, webhook } = super::body(headers, bytes)?;
     if id.as_ref().is_some_and(|id| !documents::is_id(id)) {
-        return Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "id: 1 to 64 letters, digits, - and _ are possible",
-        )
-        .with("field", "id"));
+        return Err(Wrong::new("id", "1 to 64 letters, digits, - and _ are possible").into());
     }
-    let members = serde_json::Value::Object(webhook);
-    let webhook: Webhook = serde_path_to_error::deserialize(members).map_err(|e| {
-        let path = e.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        refused(documents::Wrong { reason: e.inner().to_string(), field })
-    })?;
+    let webhook: Webhook = documents::typed(serde_json::Value::Object(webhook))?;
     if webhook.previous_secret.is_some() {
-        return Err(refused(documents::Wrong {
-            field: "previous_secret".to_owned(),
-            reason: "is what /secret keeps".to_owned(),
-        }));
+        return Err(Wrong::new("previous_secret", "is what /secret keeps").into());
     }
     Ok((id, webhook))
 }
@@ -162,7 +131,7 @@ fn written(webhook: &Webhook) -> Result<serde_json::Value, Problem> {
 }
 
 /// Registered webhooks.
-#[utoipa::path(get, path = "/webhooks", tag = "webhooks", params(ListParams), responses(
+#[utoipa::path(get, path = "/webhooks", tag = "webhooks", params(Paging), responses(
     (status = 200, body = WebhookList),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
@@ -170,10 +139,10 @@ fn written(webhook: &Webhook) -> Result<serde_json::Value, Problem> {
 async fn list(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    Params(p): Params<ListParams>,
+    Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
     let (store, _) = parts(&state)?;
-    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
+    let (limit, skip) = paging.checked()?;
     let found = store.resources(Kind::Webhook, "", limit, skip).await?;
     json(&headers, &WebhookList { webhooks: found.iter().map(details).collect::<Result<_, _>>()? })
 }
@@ -191,26 +160,19 @@ async fn list(
 async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let (store, running) = parts(&state)?;
     let (id, webhook) = document(&headers, &body)?;
-    webhook.check(running.guard()).map_err(refused)?;
+    webhook.check(running.guard())?;
     if store.resources(Kind::Webhook, "", webhooks::MOST, 0).await?.len() == webhooks::MOST {
         let detail = format!("there are {} webhooks already", webhooks::MOST);
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let made = store.create(Kind::Webhook, "", &id, &written(&webhook)?).await;
-    let resource = made.map_err(|e| match e {
-        StoreError::Changed => {
-            Problem::new(StatusCode::CONFLICT, format!("id: {id:?} is taken")).with("field", "id")
-        }
+    let stored = store.create(Kind::Webhook, "", &id, &written(&webhook)?).await;
+    let resource = stored.map_err(|e| match e {
+        StoreError::Changed => SetupError::Taken(id.clone()),
         e => e.into(),
     })?;
     running.register(&id, webhook).await?;
-    let mut response = answer(&HeaderMap::new(), &resource)?;
-    *response.status_mut() = StatusCode::CREATED;
-    if let Ok(place) = HeaderValue::from_str(&href(&id)) {
-        response.headers_mut().insert(header::LOCATION, place);
-    }
-    Ok(response)
+    Ok(made(StatusCode::CREATED, &href(&id), answer(&HeaderMap::new(), &resource)?))
 }
 
 /// One webhook.
@@ -250,27 +212,13 @@ async fn replace(
 ) -> Result<Response, Problem> {
     let (store, running) = parts(&state)?;
     let (given, mut webhook) = document(&headers, &body)?;
-    if given.is_some_and(|given| given != id) {
-        let detail = format!("id: is {id:?} in the path");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("field", "id"));
-    }
-    let old = unchanged(store, &id, &headers).await?;
+    same_id(given.as_deref(), &id)?;
+    let old = unchanged(find(store, &id).await?, "webhook", &headers)?;
     webhook.continue_from(&webhooks::registered(&old)?);
-    webhook.check(running.guard()).map_err(refused)?;
+    webhook.check(running.guard())?;
     let new = store.replace(Kind::Webhook, &old, written(&webhook)?).await?;
     running.register(&id, webhook).await?;
     answer(&HeaderMap::new(), &new)
-}
-
-async fn unchanged(store: &Store, id: &str, headers: &HeaderMap) -> Result<Resource, Problem> {
-    let resource = find(store, id).await?;
-    let status = match headers.contains_key(header::IF_MATCH) {
-        false => StatusCode::PRECONDITION_REQUIRED,
-        true if matches(headers, header::IF_MATCH, &tag(&resource)) => return Ok(resource),
-        true => StatusCode::PRECONDITION_FAILED,
-    };
-    let detail = format!("If-Match: the webhook is at {}", tag(&resource));
-    Err(Problem::new(status, detail).with("field", "If-Match"))
 }
 
 /// Away with the webhook whose tag `If-Match` names, and with what was not delivered to it.
@@ -288,7 +236,7 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (store, running) = parts(&state)?;
-    let old = unchanged(store, &id, &headers).await?;
+    let old = unchanged(find(store, &id).await?, "webhook", &headers)?;
     store.remove(Kind::Webhook, &old).await?;
     running.changed().await;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -334,7 +282,7 @@ async fn rotate(
     let until = Time::from_ns(Time::now().as_ns().saturating_add(keep_ns));
     let previous = webhook.secret.replace(secret);
     webhook.previous_secret = previous.map(|secret| PreviousSecret { secret, until });
-    webhook.check(running.guard()).map_err(refused)?;
+    webhook.check(running.guard())?;
     let new = store.replace(Kind::Webhook, &old, written(&webhook)?).await?;
     running.register(&id, webhook).await?;
     answer(&HeaderMap::new(), &new)
@@ -349,7 +297,7 @@ struct Deliveries {
 
 /// What was tried, newest first.
 #[utoipa::path(get, path = "/webhooks/{id}/deliveries", tag = "webhooks",
-    params(("id" = String, Path), ListParams), responses(
+    params(("id" = String, Path), Paging), responses(
     (status = 200, body = Deliveries),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -358,10 +306,10 @@ struct Deliveries {
 async fn deliveries(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Params(p): Params<ListParams>,
+    Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
     let (store, running) = parts(&state)?;
-    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
+    let (limit, skip) = paging.checked()?;
     find(store, &id).await?;
     let deliveries = running.desk().attempts(&id, limit, skip).await?;
     Ok(uncached(axum::Json(Deliveries { deliveries })))
@@ -376,7 +324,7 @@ struct DeadLetters {
 
 /// Deliveries that were given up, oldest first.
 #[utoipa::path(get, path = "/webhooks/{id}/dead-letters", tag = "webhooks",
-    params(("id" = String, Path), ListParams), responses(
+    params(("id" = String, Path), Paging), responses(
     (status = 200, body = DeadLetters),
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -385,10 +333,10 @@ struct DeadLetters {
 async fn dead_letters(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-    Params(p): Params<ListParams>,
+    Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
     let (store, running) = parts(&state)?;
-    let (limit, skip) = Paging { limit: p.limit, skip: p.skip }.checked()?;
+    let (limit, skip) = paging.checked()?;
     find(store, &id).await?;
     let dead_letters = running.desk().dead_letters(&id, limit, skip).await?;
     Ok(uncached(axum::Json(DeadLetters { dead_letters })))

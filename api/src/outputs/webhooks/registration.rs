@@ -106,42 +106,40 @@ pub(crate) struct PreviousSecret {
     pub until: Time,
 }
 
-fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
-    Wrong { field: field.into(), reason: reason.into() }
-}
-
 impl Webhook {
     /// Refuses what could never be delivered.
     pub(crate) fn check(&self, guard: &Guard) -> Result<(), Wrong> {
-        target(&self.url, guard).map_err(|reason| wrong("url", reason))?;
+        target(&self.url, guard).map_err(|reason| Wrong::new("url", reason))?;
         if self.events.is_empty() {
-            return Err(wrong("events", "name at least one kind of event, or *"));
+            return Err(Wrong::new("events", "name at least one kind of event, or *"));
         }
         for kind in self.events.iter().filter(|k| *k != ALL) {
-            kind.parse::<EventKind>().map_err(|e| wrong("events", e.to_string()))?;
+            kind.parse::<EventKind>().map_err(|e| Wrong::new("events", e.to_string()))?;
         }
         if self.secret.as_ref().is_some_and(|s| !(8..=256).contains(&s.len())) {
-            return Err(wrong("secret", "has 8 to 256 characters"));
+            return Err(Wrong::new("secret", "has 8 to 256 characters"));
         }
         if self.headers.len() > 32 {
-            return Err(wrong("headers", "are at most 32"));
+            return Err(Wrong::new("headers", "are at most 32"));
         }
         for (name, value) in &self.headers {
             let known = HeaderName::try_from(name.as_str())
-                .map_err(|_| wrong("headers", format!("{name:?} is no name")))?;
+                .map_err(|_| Wrong::new("headers", format!("{name:?} is no name")))?;
             if OURS.contains(&known.as_str()) {
-                return Err(wrong("headers", format!("{name} is set by every delivery itself")));
+                return Err(Wrong::new("headers", format!("{name} is set by every delivery itself")));
             }
             if value.len() > 4096 || HeaderValue::from_str(value).is_err() {
-                return Err(wrong(format!("headers.{name}"), "cannot be the value of a header"));
+                return Err(Wrong::new(format!("headers.{name}"), "cannot be the value of a header"));
             }
         }
         if self.retry_policy.max_attempts > 20 {
-            return Err(wrong("retry_policy.max_attempts", "is at most 20"));
+            return Err(Wrong::new("retry_policy.max_attempts", "is at most 20"));
         }
         match &self.batch {
-            Some(b) if !(2..=1000).contains(&b.max_events) => Err(wrong("batch.max_events", "is 2 to 1000")),
-            Some(b) if b.max_wait_ms > 60_000 => Err(wrong("batch.max_wait_ms", "is at most 60000")),
+            Some(b) if !(2..=1000).contains(&b.max_events) => {
+                Err(Wrong::new("batch.max_events", "is 2 to 1000"))
+            }
+            Some(b) if b.max_wait_ms > 60_000 => Err(Wrong::new("batch.max_wait_ms", "is at most 60000")),
             _ => Ok(()),
         }
     }
