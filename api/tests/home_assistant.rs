@@ -7,12 +7,15 @@ mod common;
 mod mosquitto;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use common::{Server, person};
 use invispose_api::outputs::mqtt::MqttConfig;
 use invispose_api::outputs::{Outputs, OutputsConfig};
 use invispose_pipeline::events::{Event, EventKind};
-use mosquitto::{Listener, Mosquitto};
+use invispose_pipeline::radio::{Glance, LinkGlance};
+use invispose_pipeline::{Layout, LinkId};
+use mosquitto::{Heard, Listener, Mosquitto, PATIENCE};
 use serde_json::{Map, Value, json};
 
 /// Configuration variables of every MQTT entity.
@@ -214,12 +217,33 @@ fn announced(
     }
 }
 
+/// Publishes and listens until it is so.
+fn until(
+    (heard, configs, payloads): (&Listener, &mut BTreeMap<String, Value>, &mut BTreeMap<String, Value>),
+    mut publish: impl FnMut(),
+    done: impl Fn(&BTreeMap<String, Value>, &BTreeMap<String, Value>) -> bool,
+) {
+    let end = Instant::now() + PATIENCE;
+    while !done(configs, payloads) {
+        assert!(Instant::now() < end, "{configs:?} {payloads:?}");
+        publish();
+        if let Some(next) = heard.within(Duration::from_millis(50), is_told) {
+            keep(next, configs, payloads);
+        }
+    }
+}
+
 fn note(heard: &Listener, configs: &mut BTreeMap<String, Value>, payloads: &mut BTreeMap<String, Value>) {
-    let next = heard.find(|h| {
-        h.topic.starts_with("homeassistant/")
-            || h.topic.contains("home_assistant")
-            || h.topic.ends_with("system/status")
-    });
+    keep(heard.find(is_told), configs, payloads);
+}
+
+fn is_told(heard: &Heard) -> bool {
+    heard.topic.starts_with("homeassistant/")
+        || heard.topic.contains("home_assistant")
+        || heard.topic.ends_with("system/status")
+}
+
+fn keep(next: Heard, configs: &mut BTreeMap<String, Value>, payloads: &mut BTreeMap<String, Value>) {
     assert!(next.retain, "{}", next.topic);
     match (next.topic.starts_with("homeassistant/"), next.payload.is_empty()) {
         (true, true) => {
@@ -280,8 +304,8 @@ async fn rooms_and_people_appear_and_go() {
         ("ON", "ON", "2.5")
     );
     assert_eq!(seen["links_heard"], "100.0");
-    let node = seen.keys().find(|k| k.starts_with("node_aa_bb_1")).unwrap();
-    assert_eq!(seen[node], "ON");
+    let node = seen.keys().find(|k| k.starts_with("node_aa_bb_1")).unwrap().clone();
+    assert_eq!(seen[&node], "ON");
     let devices: Vec<&Value> = configs.values().map(|c| &c["device"]).collect();
     assert_eq!(
         devices.iter().filter(|d| d["via_device"].is_string()).count(),
@@ -325,6 +349,55 @@ async fn rooms_and_people_appear_and_go() {
     ] {
         assert_eq!(seen[object], value, "{object}");
     }
+
+    // How well links are heard is told once somebody knows.
+    let heard_at = |packets_per_s: f64, rssi_dbm: Option<f32>| {
+        let layout = Layout { tx: 1, rx: 1, subcarriers: 52 };
+        let link = LinkGlance {
+            link: LinkId::new("aa:bb/1"),
+            layout,
+            packets_per_s,
+            received: 0.5,
+            rssi_dbm,
+            center_mhz: None,
+            bandwidth_mhz: None,
+            amplitude: vec![],
+            doppler: vec![],
+            rate_hz: 100.0,
+        };
+        server.radio.put("lab".into(), Glance { time_ns: common::now_ns(), links: vec![link] });
+    };
+    heard_at(50.04, None);
+    let (rate, signal) = (format!("{node}_packet_rate"), format!("{node}_signal"));
+    let is = |object: &str, value: &str| {
+        let (object, value) = (object.to_owned(), value.to_owned());
+        move |configs: &_, payloads: &_| values(configs, payloads).get(&object) == Some(&value)
+    };
+    let mut feed = server.feeds.remove(0);
+    let mut publish = || {
+        feed.publish(vec![]);
+    };
+    until((&heard, &mut configs, &mut payloads), &mut publish, is(&rate, "50.0"));
+    assert!(!values(&configs, &payloads).contains_key(&signal), "no packet said how strong it was");
+    heard_at(49.96, Some(-61.25));
+    until((&heard, &mut configs, &mut payloads), &mut publish, is(&signal, "-61.3"));
+    assert_eq!(values(&configs, &payloads).keys().filter(|o| o.starts_with(&node)).count(), 3);
+
+    // A zone that is made appears, and goes when it is removed, without a new start.
+    let of_zone = |configs: &BTreeMap<String, Value>, zone: &str| {
+        configs.keys().filter(|t| t.contains(&format!("/zone_{zone}_"))).count()
+    };
+    let zone = json!({ "id": "north", "polygon_m": [[2.5, 0.0], [5.0, 0.0], [5.0, 4.0]] });
+    let json = ("content-type", "application/json");
+    let made = server.send("POST", "/api/v1/config/zones", &[json], zone).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    until((&heard, &mut configs, &mut payloads), &mut publish, |configs, _| of_zone(configs, "north") == 2);
+    let tag = made.header("etag").to_owned();
+    let gone = server.send("DELETE", "/api/v1/config/zones/north", &[("if-match", &tag)], Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    until((&heard, &mut configs, &mut payloads), &mut publish, |configs, _| of_zone(configs, "north") == 0);
+    assert_eq!(of_zone(&configs, "west"), 2);
+    server.feeds.insert(0, feed);
 
     // Without a word the broker says that nobody measures.
     drop(outputs);

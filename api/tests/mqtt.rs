@@ -1,12 +1,13 @@
 //! MQTT against a real mosquitto: topics, QoS and retain flags, a broker that dies, TLS, credentials, commands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/certificates.rs"]
+mod certificates;
 mod common;
 #[path = "common/mosquitto.rs"]
 mod mosquitto;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Server, person};
@@ -239,28 +240,10 @@ async fn what_waits_survives_the_process() {
     assert!(will.retain);
 }
 
-fn openssl(dir: &Path, args: &str) {
-    let mut command = Command::new("openssl");
-    command.args(args.split(' ')).current_dir(dir).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(command.status().unwrap().success(), "openssl {args}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_and_credentials_are_checked() {
     let broker = Mosquitto::start_with(|dir| {
-        openssl(
-            dir,
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-authority -keyout ca.key -out ca.pem",
-        );
-        openssl(
-            dir,
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out request.pem",
-        );
-        std::fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
-        openssl(
-            dir,
-            "x509 -req -days 2 -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile ext -out cert.pem",
-        );
+        certificates::make(dir);
         let made = Command::new("mosquitto_passwd")
             .args(["-b", "-c", "users", "pose", "right"])
             .current_dir(dir)

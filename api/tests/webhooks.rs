@@ -1,19 +1,25 @@
 //! Webhooks against a real receiver that fails in every way, and against a process that is killed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/certificates.rs"]
+mod certificates;
 mod common;
+#[path = "common/postgres.rs"]
+mod postgres;
 #[path = "common/receiver.rs"]
 mod receiver;
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use common::Server;
+use common::{Options, Server};
 use invispose_api::outputs::webhooks::WebhooksConfig;
 use invispose_api::outputs::{Outputs, OutputsConfig};
 use invispose_pipeline::events::{Event, EventKind, Evidence, Place, Severity};
+use postgres::Postgres;
 use receiver::{Act, Got, PATIENCE, Receiver};
 use serde_json::{Value, json};
 
@@ -319,6 +325,75 @@ async fn private_addresses_are_never_called() {
     let got = other.wait(1).await.remove(0);
     assert_eq!((got.method.as_str(), got.path.as_str(), got.header("authorization")), ("POST", "/b", ""));
     assert_eq!(got.all("x-signature"), [hmac("correct horse", &got.body)]);
+    outputs.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates::make(dir.path());
+    let receiver = Receiver::start_tls(dir.path());
+    let hook = |host: &str| json!({ "id": "a", "url": format!("https://{host}:{}/a", receiver.port()), "events": ["*"] });
+
+    // The authorities of the system know nothing of this one; it is no authority for another name.
+    for (ca_file, host) in [(PathBuf::new(), "localhost"), (dir.path().join("ca.pem"), "127.0.0.1")] {
+        let server = Server::start().await;
+        let outputs = start(&server, WebhooksConfig { ca_file, ..config() }).await;
+        register(&server, hook(host)).await;
+        fall(&server, 1);
+        let reason = dead(&server, "a").await;
+        assert!(reason.contains("certificate"), "{reason}");
+        outputs.close().await;
+    }
+    assert!(receiver.got().is_empty());
+
+    let server = Server::start().await;
+    let outputs = start(&server, WebhooksConfig { ca_file: dir.path().join("ca.pem"), ..config() }).await;
+    register(&server, hook("localhost")).await;
+    let id = fall(&server, 2);
+    assert_eq!(receiver.of(&id).await.path, "/a");
+    // What was asked for over https does not go on without it.
+    let plain = Receiver::start();
+    receiver.next(vec![Act::Redirect(307, plain.url("/"))]);
+    fall(&server, 3);
+    let reason = dead(&server, "a").await;
+    assert!(reason.contains("https to http"), "{reason}");
+    assert!(plain.got().is_empty());
+    outputs.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_go_on_while_postgresql_is_away() {
+    let Some(mut postgres) = Postgres::start() else { return };
+    let receiver = Receiver::start();
+    let database = Some(postgres.database("webhooks"));
+    let server = Server::with(Options { database, ..Options::default() }).await;
+    let outputs = start(&server, config()).await;
+    register(&server, json!({ "id": "a", "url": receiver.url("/a"), "events": ["*"] })).await;
+    let first = fall(&server, 1);
+    receiver.of(&first).await;
+
+    postgres.crash();
+    let second = fall(&server, 2);
+    receiver.of(&second).await;
+    let answer = server.get("/api/v1/webhooks/a").await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+
+    postgres.resume();
+    let end = Instant::now() + PATIENCE;
+    while server.get("/api/v1/webhooks/a").await.status != 200 {
+        assert!(Instant::now() < end, "the database is back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    register(&server, json!({ "id": "b", "url": receiver.url("/b"), "events": ["*"] })).await;
+    let third = fall(&server, 3);
+    let got = receiver.until(|got| ids(got).iter().filter(|id| **id == third).count() == 2).await;
+    let at = |path: &str| ids(&got.iter().filter(|g| g.path == path).cloned().collect::<Vec<_>>());
+    // The system's own events are told as well.
+    assert!(
+        at("/a").iter().filter(|id| [&first, &second, &third].contains(id)).eq([&first, &second, &third])
+    );
+    assert!(at("/b").contains(&third) && !at("/b").contains(&second));
     outputs.close().await;
 }
 

@@ -4,42 +4,22 @@
 //! `cargo bench -p invispose-benches --bench latency [-- SECONDS]`
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
 
+mod live;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
-use invispose_api::{ApiConfig, ApiState, Site};
-use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
-use invispose_pipeline::floor::FloorPlan;
-use invispose_pipeline::pipeline::SiteSetup;
-use invispose_pipeline::ring::{RingConfig, RingWriter};
-use invispose_pipeline::sources::{SourceSpec, SpecKind, sim};
-use invispose_pipeline::stages::inference::NetworkModel;
-use invispose_pipeline::{Health, PipelineBuilder};
+use invispose_api::{ApiConfig, ApiState};
+use invispose_pipeline::Health;
+use live::{demo, quantile};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 fn main() {
     let seconds = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(20.0);
-    let spec: SourceSpec = "sim:demo?people=1".parse().expect("a source");
-    let SpecKind::Sim(scene) = &spec.kind else { unreachable!("a simulated source") };
-    let config = sim::site(scene, "demo").expect("the demonstration room");
     let folder = tempfile::tempdir().expect("a folder");
-    let mut ring = RingWriter::open(folder.path().join("demo.ring"), RingConfig::default()).expect("a ring");
-    let floor = FloorPlan::new(&config.zones).expect("usable zones");
-    let (site, wake) = Site::new(config.clone(), floor.clone(), ring.reader());
-    ring.on_publish(Box::new(move |id| wake.published(id)));
-    let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).expect("the shipped weights");
-    predictor.warm_up().expect("a working CPU");
     let health = Health::default();
-    let sources = vec![(spec.uri.clone(), spec.open().expect("the simulator"))];
-    let setup = SiteSetup {
-        calibrated: true,
-        floor: Some(floor),
-        ring: Some(ring),
-        ..SiteSetup::new(config, sources)
-    };
-    let builder =
-        PipelineBuilder::new(health.clone()).model(Box::new(NetworkModel::new(predictor))).site(setup);
+    let (site, _, builder) = demo(folder.path(), &health);
 
     let runtime = tokio::runtime::Runtime::new().expect("tokio");
     let (mut end_to_end, mut processing) = runtime.block_on(async {
@@ -82,7 +62,6 @@ fn main() {
 }
 
 fn report(what: &str, values: &mut [f64]) {
-    values.sort_by(f64::total_cmp);
-    let at = |q: f64| values[((values.len() - 1) as f64 * q) as usize];
-    println!("{what}: p50 {:.2} ms, p99 {:.2} ms, {} frames", at(0.5), at(0.99), values.len());
+    let (p50, p99) = (quantile(values, 0.5), quantile(values, 0.99));
+    println!("{what}: p50 {p50:.2} ms, p99 {p99:.2} ms, {} frames", values.len());
 }

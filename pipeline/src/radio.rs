@@ -88,8 +88,12 @@ impl Radio {
         let curves = self.inner.watchers.load(Ordering::Relaxed) > 0;
         let about = &window.window;
         let links = window.links.iter().map(|l| glance(l, about.grid.rate_hz, curves)).collect();
-        let glance = Arc::new(Glance { time_ns: about.grid.end_ns, links });
-        self.sites().insert(about.site.clone(), glance);
+        self.put(about.site.clone(), Glance { time_ns: about.grid.end_ns, links });
+    }
+
+    /// Shows what was made of a window.
+    pub fn put(&self, site: Arc<str>, glance: Glance) {
+        self.sites().insert(site, Arc::new(glance));
     }
 
     fn sites(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Glance>>> {

@@ -48,9 +48,12 @@ pub(crate) fn client(
     build(roots, identity)
 }
 
-/// A client that trusts the authorities of the system; nobody where there are none.
-pub(crate) fn client_of_system() -> Result<Arc<ClientConfig>, TlsError> {
-    let (roots, troubles) = of_system();
+/// A client that trusts the authorities of the system and those in this file; nobody where there are none.
+pub(crate) fn client_of_system_and(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let (mut roots, troubles) = of_system();
+    for certificate in authorities.map(certificates).transpose()?.into_iter().flatten() {
+        roots.add(certificate)?;
+    }
     if roots.is_empty() {
         tracing::warn!("no certificate authority is known{troubles}: webhooks cannot reach https addresses");
     }

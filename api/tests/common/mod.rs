@@ -17,6 +17,7 @@ use invispose_pipeline::events::{EVENTS_KEPT, EventBus, EventKind, RateRule};
 use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::SourceStats;
 use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
+use invispose_pipeline::radio::Radio;
 use invispose_pipeline::ring::{RingConfig, RingReader, RingWriter};
 use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use invispose_pipeline::{Health, Person, PoseFrame, Provenance, SourceKind};
@@ -129,6 +130,7 @@ pub struct Server {
     pub feeds: Vec<Feed>,
     pub health: Health,
     pub source: Arc<SourceStats>,
+    pub radio: Radio,
     pub events: EventBus,
     pub store: Store,
     pub alerts: AlertDesk,
@@ -162,13 +164,15 @@ pub struct Options {
     pub sites: Vec<&'static str>,
     pub slots: u32,
     pub config: ApiConfig,
+    /// Another database than the embedded one.
+    pub database: Option<String>,
     /// Of an earlier server.
     pub dir: Option<tempfile::TempDir>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default(), dir: None }
+        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default(), database: None, dir: None }
     }
 }
 
@@ -183,6 +187,7 @@ impl Server {
         let source = Arc::new(SourceStats::new("sim:test", SourceKind::Simulated));
         source.running.set(1);
         health.add_source(source.clone());
+        let radio = Radio::default();
         let (mut sites, mut feeds) = (Vec::new(), Vec::new());
         for id in options.sites {
             let config = RingConfig { slots: options.slots, slot_bytes: 8192 };
@@ -192,7 +197,9 @@ impl Server {
             sites.push(site);
             feeds.push(Feed { site: id.into(), writer });
         }
-        let database = StoreConfig { write_every: Duration::from_millis(20), ..StoreConfig::new(dir.path()) };
+        let mut database =
+            StoreConfig { write_every: Duration::from_millis(20), ..StoreConfig::new(dir.path()) };
+        database.url = options.database;
         let store = Store::open(database).await.unwrap();
         // Nothing is held back.
         let free = EventKind::ALL.iter().map(|&kind| RateRule { kind, repeat_s: 0.0, per_minute: 1e9 });
@@ -206,7 +213,8 @@ impl Server {
         std::thread::spawn(move || desk.run(heard, &ended));
         let state =
             ApiState::with_store(sites, health.clone(), options.config, store.clone(), events.clone())
-                .with_alerts(alerts.clone());
+                .with_alerts(alerts.clone())
+                .with_radio(radio.clone());
         state.load().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -220,6 +228,7 @@ impl Server {
             feeds,
             health,
             source,
+            radio,
             events,
             store,
             alerts,

@@ -146,7 +146,8 @@ impl Mosquitto {
             }
         });
         let listener = Listener { child, lines, passed: Mutex::default() };
-        listener.line(|line| line.starts_with("Subscribed").then_some(()));
+        let subscribed = listener.line(PATIENCE, |line| line.starts_with("Subscribed").then_some(()));
+        assert!(subscribed.is_some(), "no subscription");
         listener
     }
 
@@ -175,28 +176,33 @@ pub struct Listener {
 }
 
 impl Listener {
-    fn line<T>(&self, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
+    fn line<T>(&self, patience: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Some(found) = wanted(&line) {
-                        return found;
+                        return Some(found);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("nothing of what was waited for came"),
+                Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => panic!("mosquitto_sub has ended"),
             }
         }
     }
 
     /// The first message that is wanted and was not given yet.
-    pub fn find(&self, mut wanted: impl FnMut(&Heard) -> bool) -> Heard {
+    pub fn find(&self, wanted: impl FnMut(&Heard) -> bool) -> Heard {
+        self.within(PATIENCE, wanted).expect("what was waited for")
+    }
+
+    /// The same, if it comes within this time.
+    pub fn within(&self, patience: Duration, mut wanted: impl FnMut(&Heard) -> bool) -> Option<Heard> {
         let mut passed = self.passed.lock().unwrap();
         if let Some(place) = passed.iter().position(&mut wanted) {
-            return passed.remove(place).unwrap();
+            return passed.remove(place);
         }
-        self.line(|line| {
+        self.line(patience, |line| {
             let mut parts = line.strip_prefix("MESSAGE ")?.splitn(4, ' ');
             let heard = Heard {
                 qos: parts.next()?.parse().ok()?,

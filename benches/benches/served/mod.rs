@@ -1,5 +1,7 @@
 //! A server in a process of its own: one site whose ring gets a frame with two people so many times a second.
 
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -88,6 +90,25 @@ fn person(id: u64, n: u64) -> Person {
     }
 }
 
+/// A frame of the site `lab` with so many people.
+pub fn frame(id: u64, persons: u64) -> PoseFrame {
+    PoseFrame {
+        frame_id: id,
+        site: "lab".into(),
+        time_ns: now_ns(),
+        processing_ns: 1_500_000,
+        provenance: Provenance {
+            source: SourceKind::Simulated,
+            model: Some("bench".into()),
+            calibrated: false,
+            experimental: true,
+        },
+        presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
+        breathing: None,
+        persons: (1..=persons).map(|p| person(p, id)).collect(),
+    }
+}
+
 /// The whole of a server's life, where this process is one.
 pub fn serve_if_asked() {
     let Some(fps) = argument("serve") else { return };
@@ -108,21 +129,7 @@ pub fn serve_if_asked() {
     let mut due = Instant::now();
     loop {
         let id = ring.next_frame_id();
-        let frame = PoseFrame {
-            frame_id: id,
-            site: "lab".into(),
-            time_ns: now_ns(),
-            processing_ns: 1_500_000,
-            provenance: Provenance {
-                source: SourceKind::Simulated,
-                model: Some("bench".into()),
-                calibrated: false,
-                experimental: true,
-            },
-            presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
-            breathing: None,
-            persons: vec![person(1, id), person(2, id)],
-        };
+        let frame = frame(id, 2);
         ring.publish(&frame).expect("a place in the ring");
         due += step;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));

@@ -25,6 +25,10 @@ pub(super) enum Entity {
     ZonePeople(String, String),
     /// The link is heard.
     Node(String),
+    /// How many of its packets are heard.
+    NodeRate(String),
+    /// How strongly.
+    NodeSignal(String),
 }
 
 /// What all entities of a site share.
@@ -59,9 +63,13 @@ impl Entity {
             Self::Presence | Self::Motion | Self::Fall | Self::ZoneOccupancy(..) | Self::Node(_) => {
                 "binary_sensor"
             }
-            Self::MotionLevel | Self::Coverage | Self::People | Self::Breathing | Self::ZonePeople(..) => {
-                "sensor"
-            }
+            Self::MotionLevel
+            | Self::Coverage
+            | Self::People
+            | Self::Breathing
+            | Self::ZonePeople(..)
+            | Self::NodeRate(_)
+            | Self::NodeSignal(_) => "sensor",
         }
     }
 
@@ -77,6 +85,16 @@ impl Entity {
             Self::ZoneOccupancy(id, _) => format!("zone_{}_occupancy", plain(id)),
             Self::ZonePeople(id, _) => format!("zone_{}_people", plain(id)),
             Self::Node(link) => format!("node_{}", plain(link)),
+            Self::NodeRate(link) => format!("node_{}_packet_rate", plain(link)),
+            Self::NodeSignal(link) => format!("node_{}_signal", plain(link)),
+        }
+    }
+
+    /// The node that it belongs to; `None`: the site.
+    fn link(&self) -> Option<&str> {
+        match self {
+            Self::Node(link) | Self::NodeRate(link) | Self::NodeSignal(link) => Some(link),
+            _ => None,
         }
     }
 
@@ -116,12 +134,19 @@ impl Entity {
                 measured(&name, Some("people"), "mdi:account-group", of_zone(id, "people"))
             }
             Self::Node(_) => is("Link", "connectivity", at("link")),
+            Self::NodeRate(_) => {
+                measured("Packet rate", Some("packets/s"), "mdi:access-point", at("packets_per_s"))
+            }
+            Self::NodeSignal(_) => {
+                let signal = measured("Signal", Some("dBm"), "mdi:wifi", at("rssi_dbm"));
+                crate::notices::with(signal, json!({ "device_class": "signal_strength" }))
+            }
         }
     }
 
     /// A figure about the radio, not about the room.
     fn is_diagnostic(&self) -> bool {
-        matches!(self, Self::Coverage | Self::Node(_) | Self::MotionLevel)
+        self.link().is_some() || matches!(self, Self::Coverage | Self::MotionLevel)
     }
 }
 
@@ -140,6 +165,11 @@ impl Device {
         topic.split('/').rev().nth(2) == Some(self.node().as_str())
     }
 
+    /// Is it a zone's?
+    pub(super) fn is_zone(topic: &str) -> bool {
+        topic.split('/').rev().nth(1).is_some_and(|object| object.starts_with("zone_"))
+    }
+
     /// Is it a node's?
     pub(super) fn is_node(topic: &str) -> bool {
         topic.split('/').rev().nth(1).is_some_and(|object| object.starts_with("node_"))
@@ -155,15 +185,15 @@ impl Device {
         let version = env!("CARGO_PKG_VERSION");
         let online = "{{ 'offline' if value_json.status == 'offline' else 'online' }}";
         let mut availability = vec![json!({ "topic": self.status_topic, "value_template": online })];
-        let (state_topic, device) = match entity {
-            Entity::Node(link) => (
+        let (state_topic, device) = match entity.link() {
+            Some(link) => (
                 self.node_state_topic(link),
                 json!({
                     "identifiers": [format!("{site}_{link}")], "name": format!("{} link {link}", self.name),
                     "manufacturer": "Invispose", "model": "Radio link", "sw_version": version, "via_device": site,
                 }),
             ),
-            _ => {
+            None => {
                 let fresh = "{{ value_json.available }}";
                 availability.push(json!({ "topic": self.state_topic, "value_template": fresh }));
                 (

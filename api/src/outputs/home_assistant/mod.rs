@@ -4,9 +4,11 @@
 mod discovery;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use invispose_pipeline::events::{Delivery, Event, EventKind, Subscription};
+use invispose_pipeline::floor::Floor;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,12 +50,35 @@ pub(crate) struct HomeAssistant {
 struct Told {
     device: Device,
     announced: BTreeSet<String>,
-    /// Since when a node is silent; `None`: it is heard.
-    nodes: BTreeMap<String, Option<Instant>>,
+    /// The zones of that time.
+    floor: Arc<Floor>,
+    nodes: BTreeMap<String, Node>,
     /// People who fell and are not up.
     fallen: BTreeSet<u64>,
     state: Value,
     figures: Instant,
+    /// When links were looked at.
+    links: Instant,
+}
+
+/// What was told about a link.
+#[derive(Default)]
+struct Node {
+    /// `None`: it is heard.
+    silent_since: Option<Instant>,
+    /// Over the newest window; `None` where nothing says it.
+    packets_per_s: Option<f64>,
+    rssi_dbm: Option<f64>,
+}
+
+impl Node {
+    fn state(&self) -> Value {
+        let heard = self.silent_since.is_none();
+        let figure = |value: Option<f64>| value.filter(|_| heard).map(|v| (v * 10.0).round() / 10.0);
+        json!({
+            "link": on(heard), "packets_per_s": figure(self.packets_per_s), "rssi_dbm": figure(self.rssi_dbm),
+        })
+    }
 }
 
 impl HomeAssistant {
@@ -77,10 +102,12 @@ impl HomeAssistant {
         let mut told = Told {
             device,
             announced: BTreeSet::new(),
+            floor: self.site.floor(),
             nodes: BTreeMap::new(),
             fallen: BTreeSet::new(),
             state: Value::Null,
             figures: Instant::now(),
+            links: Instant::now(),
         };
         self.recall(&mut told).await;
         let started = Instant::now();
@@ -119,9 +146,11 @@ impl HomeAssistant {
         self.outbox.set(told.device.state_topic.clone(), 1, json!({ "available": "offline" }).to_string());
     }
 
-    /// What an earlier run announced, and can no longer be, is taken back at once.
+    /// What was announced, also by an earlier run, and can no longer be, is taken back. Zones are announced again, for they may have
+    /// another name.
     async fn recall(&self, told: &mut Told) {
-        let floor = self.site.floor();
+        told.announced.retain(|topic| !Device::is_zone(topic));
+        let floor = told.floor.clone();
         let mut possible: Vec<Entity> =
             vec![Entity::Presence, Entity::Motion, Entity::MotionLevel, Entity::Coverage, Entity::People];
         possible.extend(self.falls.then_some(Entity::Fall));
@@ -168,14 +197,19 @@ impl HomeAssistant {
 
     /// Nodes that were silent for long are gone; at `first` also those that earlier runs announced and nobody heard since.
     async fn forget_nodes(&self, told: &mut Told, first: bool) {
-        let silent = |since: &Option<Instant>| since.is_some_and(|since| since.elapsed() > GONE);
+        let silent = |node: &Node| node.silent_since.is_some_and(|since| since.elapsed() > GONE);
         let gone: Vec<String> =
-            told.nodes.iter().filter(|(_, s)| silent(s)).map(|(link, _)| link.clone()).collect();
+            told.nodes.iter().filter(|(_, n)| silent(n)).map(|(link, _)| link.clone()).collect();
         for link in gone {
             told.nodes.remove(&link);
-            let topic = told.device.topic(&self.prefix, &Entity::Node(link));
-            told.announced.remove(&topic);
-            self.take_back(&topic).await;
+            for entity in
+                [Entity::Node(link.clone()), Entity::NodeRate(link.clone()), Entity::NodeSignal(link)]
+            {
+                let topic = told.device.topic(&self.prefix, &entity);
+                if told.announced.remove(&topic) {
+                    self.take_back(&topic).await;
+                }
+            }
         }
         if first && let Ok(topics) = self.outbox.queue().announced().await {
             let unheard =
@@ -204,14 +238,55 @@ impl HomeAssistant {
     }
 
     async fn node(&self, told: &mut Told, link: &str, heard: bool) {
-        told.nodes.insert(link.to_owned(), (!heard).then(Instant::now));
-        self.announce(told, &Entity::Node(link.to_owned())).await;
-        let state = json!({ "link": on(heard) });
+        let node = told.nodes.entry(link.to_owned()).or_default();
+        node.silent_since = (!heard).then(Instant::now);
+        self.tell_node(told, link).await;
+    }
+
+    async fn tell_node(&self, told: &mut Told, link: &str) {
+        let Some(node) = told.nodes.get(link) else { return };
+        let mut entities = vec![Entity::Node(link.to_owned())];
+        entities.extend(node.packets_per_s.map(|_| Entity::NodeRate(link.to_owned())));
+        entities.extend(node.rssi_dbm.map(|_| Entity::NodeSignal(link.to_owned())));
+        let state = node.state();
+        for entity in &entities {
+            self.announce(told, entity).await;
+        }
         self.outbox.set(told.device.node_state_topic(link), 1, state.to_string());
+    }
+
+    /// How well the links are heard, over the newest window.
+    async fn links(&self, told: &mut Told) {
+        let Some(glance) = self.state.radio().newest(&self.site.config().id) else { return };
+        let mut links = BTreeMap::<&str, (f64, Option<f32>)>::new();
+        for heard in &glance.links {
+            // A link may send several layouts.
+            let link = links.entry(heard.link.as_str()).or_default();
+            link.0 += heard.packets_per_s;
+            link.1 = link.1.or(heard.rssi_dbm);
+        }
+        for (link, (packets_per_s, rssi_dbm)) in links {
+            let node = told.nodes.entry(link.to_owned()).or_default();
+            let before = node.state();
+            node.packets_per_s = Some(packets_per_s);
+            node.rssi_dbm = rssi_dbm.map(f64::from);
+            if node.state() != before {
+                self.tell_node(told, link).await;
+            }
+        }
     }
 
     async fn frame(&self, told: &mut Told, view: &FrameView) {
         let frame = view.frame();
+        let floor = self.site.floor();
+        if !Arc::ptr_eq(&floor, &told.floor) {
+            told.floor = floor.clone();
+            self.recall(told).await;
+        }
+        if told.links.elapsed() >= FIGURES_EVERY {
+            told.links = Instant::now();
+            self.links(told).await;
+        }
         let mut entities = Vec::new();
         if frame.presence.is_some() {
             entities.extend([Entity::Presence, Entity::Motion, Entity::MotionLevel, Entity::Coverage]);
@@ -221,7 +296,7 @@ impl HomeAssistant {
         if counted {
             entities.push(Entity::People);
             entities.extend(self.falls.then_some(Entity::Fall));
-            for zone in self.site.floor().zones().iter().map(|z| &z.config) {
+            for zone in floor.zones().iter().map(|z| &z.config) {
                 entities.push(Entity::ZoneOccupancy(zone.id.clone(), zone.name.clone()));
                 entities.push(Entity::ZonePeople(zone.id.clone(), zone.name.clone()));
             }
@@ -247,8 +322,8 @@ impl HomeAssistant {
         let frame = view.frame();
         let level = frame.presence.map(|p| decimal(p.motion_level));
         let inside = |zone: &str| view.persons().filter(|p| p.zone().is_some_and(|z| z.id == zone)).count();
-        let floor = self.site.floor();
-        let zones: Map<String, Value> = floor
+        let zones: Map<String, Value> = told
+            .floor
             .zones()
             .iter()
             .map(|z| &z.config)

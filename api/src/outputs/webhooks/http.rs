@@ -16,7 +16,7 @@ use url::Url;
 
 use super::guard::{Guard, Resolver};
 use super::registration::{Webhook, target};
-use super::{WebhooksStartError, payload};
+use super::{WebhooksConfig, WebhooksStartError, payload};
 use crate::Time;
 use crate::outputs::tls;
 
@@ -63,12 +63,14 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(guard: Guard, timeout: Duration) -> Result<Self, WebhooksStartError> {
+    pub(super) fn new(guard: Guard, config: &WebhooksConfig) -> Result<Self, WebhooksStartError> {
+        let timeout = Duration::from_secs_f64(config.timeout_s);
         let mut tcp = HttpConnector::new_with_resolver(Resolver { guard: guard.clone() });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
-        let tls = tls::client_of_system()?.as_ref().clone();
+        let authorities = Some(config.ca_file.as_path()).filter(|f| !f.as_os_str().is_empty());
+        let tls = tls::client_of_system_and(authorities)?.as_ref().clone();
         let builder =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let mut client = Client::builder(TokioExecutor::new());

@@ -9,33 +9,35 @@
 //! database of the history.
 
 mod breaker;
+mod config;
 mod desk;
 mod endpoint;
 mod guard;
 mod http;
+mod logger;
+mod manager;
 mod payload;
 mod registration;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
-use invispose_pipeline::events::{Delivery, Event, Subscription};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use self::desk::Logged;
 use self::endpoint::{Endpoint, Shared};
 use self::http::Http;
-use super::ended;
+use self::logger::Logger;
+use self::manager::Manager;
 use super::tls::TlsError;
-use crate::store::{Kind, Resource, StoreError};
-use crate::{ApiState, Time};
+use crate::ApiState;
+use crate::store::{Resource, StoreError};
 
+pub use config::WebhooksConfig;
 pub(crate) use desk::Desk;
 pub use desk::{Attempt, DeadLetter};
 pub(crate) use guard::Guard;
@@ -46,74 +48,10 @@ pub(crate) use registration::{HIDDEN, PreviousSecret};
 pub const COMPONENT: &str = "webhooks";
 /// Registrations that there may be.
 pub(crate) const MOST: usize = 1000;
-/// Events of one write.
-const AT_ONCE: usize = 512;
-/// Between two writes, so that many events are one.
-const GATHER: Duration = Duration::from_millis(4);
-/// Places and attempts are written this often.
-const WRITE_EVERY: Duration = Duration::from_millis(200);
-/// What all have been told leaves the disk this often.
-const TIDY_EVERY: u32 = 50;
-/// After the database gave nothing.
-const RETRY: Duration = Duration::from_secs(1);
 /// For a change to take effect.
 const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// For the last deliveries at the end.
 const LAST: Duration = Duration::from_secs(2);
-
-/// `[webhooks]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebhooksConfig {
-    /// Networks that are not public and may be called all the same, e.g. `192.168.1.0/24`.
-    pub allowed_networks: Vec<String>,
-    /// Requests at a time, over all endpoints.
-    pub workers: u32,
-    /// Seconds that an endpoint has to answer.
-    pub timeout_s: f64,
-    /// Unit of the waits between attempts, seconds: they are min(300, 2^attempt) of it.
-    pub retry_unit_s: f64,
-    /// Events that wait on the disk at most.
-    pub queue_events: u32,
-}
-
-impl Default for WebhooksConfig {
-    fn default() -> Self {
-        Self {
-            allowed_networks: Vec::new(),
-            workers: 64,
-            timeout_s: 30.0,
-            retry_unit_s: 1.0,
-            queue_events: 100_000,
-        }
-    }
-}
-
-impl WebhooksConfig {
-    /// Refuses what makes no sense.
-    ///
-    /// # Errors
-    /// Names the setting.
-    pub fn check(&self) -> Result<(), String> {
-        Guard::new(&self.allowed_networks).map_err(|text| {
-            format!("webhooks.allowed_networks: {text:?}: write ADDRESS/BITS, e.g. 192.168.1.0/24")
-        })?;
-        if self.workers == 0 || self.queue_events == 0 {
-            return Err("webhooks.workers and webhooks.queue_events must be at least 1".to_owned());
-        }
-        if !(self.timeout_s > 0.0
-            && self.timeout_s <= 3600.0
-            && self.retry_unit_s > 0.0
-            && self.retry_unit_s <= 60.0)
-        {
-            return Err(
-                "webhooks.timeout_s must be above 0 and at most 3600, webhooks.retry_unit_s at most 60"
-                    .to_owned(),
-            );
-        }
-        Ok(())
-    }
-}
 
 /// What webhooks count, and the way to those that run.
 #[derive(Debug, Default)]
@@ -231,7 +169,7 @@ impl Webhooks {
         let (closing, closed) = watch::channel(false);
         let shared = Shared {
             desk,
-            http: Http::new(guard, Duration::from_secs_f64(config.timeout_s))?,
+            http: Http::new(guard, config)?,
             workers: Arc::new(Semaphore::new(config.workers as usize)),
             unit: Duration::from_secs_f64(config.retry_unit_s),
             state: state.clone(),
@@ -282,190 +220,6 @@ impl Drop for Webhooks {
     fn drop(&mut self) {
         self.logger.abort();
         self.manager.abort();
-    }
-}
-
-/// Writes the events that somebody wants.
-struct Logger {
-    running: Arc<Running>,
-    /// Until it is known who wants what, everything is written.
-    known: watch::Receiver<bool>,
-}
-
-impl Logger {
-    async fn run(self, mut events: Subscription, mut closing: watch::Receiver<bool>) {
-        loop {
-            let first = tokio::select! {
-                biased;
-                first = events.next() => first,
-                () = ended(&mut closing) => None,
-            };
-            let Some(first) = first else { return };
-            let mut wanted = Vec::new();
-            let mut next = Some(first);
-            while let Some(delivery) = next {
-                match delivery {
-                    Delivery::Event(event) if self.wants(&event) => wanted.push(self.logged(&event)),
-                    Delivery::Event(_) => {}
-                    Delivery::Missed(count) => {
-                        self.running.shared.state.outputs().webhooks.missed.fetch_add(count, Relaxed);
-                        tracing::warn!("webhooks: {count} events were not queued: too many at once");
-                    }
-                }
-                next = if wanted.len() < AT_ONCE { events.try_next().ok() } else { None };
-            }
-            if wanted.is_empty() {
-                continue;
-            }
-            while let Err(error) = self.running.desk().log(wanted.clone()).await {
-                self.fault(Some(error.to_string()));
-                tokio::time::sleep(RETRY).await;
-            }
-            self.fault(None);
-            let stats = &self.running.shared.state.outputs().webhooks;
-            stats.queued.fetch_add(wanted.len() as u64, Relaxed);
-            tokio::time::sleep(GATHER).await;
-        }
-    }
-
-    fn fault(&self, fault: Option<String>) {
-        let health = self.running.shared.state.health();
-        if fault.is_some() || health.faults().contains_key(&COMPONENT.into()) {
-            health.set_fault(COMPONENT, fault);
-        }
-    }
-
-    fn wants(&self, event: &Event) -> bool {
-        !*self.known.borrow()
-            || self
-                .running
-                .registered
-                .read()
-                .is_ok_and(|all| all.values().any(|webhook| webhook.wants(event)))
-    }
-
-    fn logged(&self, event: &Event) -> Logged {
-        Logged {
-            seq: 0,
-            id: event.id.to_string(),
-            kind: event.kind.name().to_owned(),
-            site: event.site.as_deref().unwrap_or_default().to_owned(),
-            body: payload::body(event, self.running.shared.state.sites(), Time::now()),
-        }
-    }
-}
-
-/// Starts and ends endpoints as registrations come, change and go.
-struct Manager {
-    running: Arc<Running>,
-    known: watch::Sender<bool>,
-    endpoints: BTreeMap<String, (Webhook, JoinHandle<()>)>,
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        self.endpoints.values().for_each(|(_, task)| task.abort());
-    }
-}
-
-impl Manager {
-    async fn run(mut self, mut closing: watch::Receiver<bool>) {
-        let mut turn = 0;
-        let mut changes = self.running.changes.subscribe();
-        loop {
-            if !*self.known.borrow()
-                && let Err(error) = self.load().await
-            {
-                tracing::debug!("webhooks: {error}");
-            }
-            let wait = if *self.known.borrow() { WRITE_EVERY } else { RETRY };
-            tokio::select! {
-                _ = changes.changed() => {
-                    let change = *changes.borrow_and_update();
-                    match self.load().await {
-                        Ok(()) => {
-                            self.running.known_changes.send_replace(change);
-                        }
-                        Err(error) => {
-                            tracing::warn!("webhooks: {error}");
-                            // Tried again with the next turn.
-                            self.known.send_replace(false);
-                        }
-                    }
-                }
-                () = tokio::time::sleep(wait) => {}
-                () = ended(&mut closing) => break,
-            }
-            turn += 1;
-            let written = if turn % TIDY_EVERY == 0 && *self.known.borrow() {
-                let all =
-                    self.endpoints.iter().map(|(id, (webhook, _))| (id.clone(), webhook.active)).collect();
-                self.running.desk().tidy(&all).await
-            } else {
-                self.running.desk().write().await.map(|()| 0)
-            };
-            match written {
-                Ok(0) => {}
-                Ok(given_up) => {
-                    self.running.shared.state.outputs().webhooks.given_up.fetch_add(given_up, Relaxed);
-                    tracing::warn!(
-                        "webhooks: {given_up} events were given up: an endpoint is too far behind"
-                    );
-                }
-                Err(error) => tracing::warn!("webhooks: {error}"),
-            }
-        }
-        for (_, (_, task)) in std::mem::take(&mut self.endpoints) {
-            let _ = task.await;
-        }
-    }
-
-    async fn load(&mut self) -> Result<(), StoreError> {
-        let state = &self.running.shared.state;
-        let Some(store) = state.store() else { return Ok(()) };
-        let mut wanted = BTreeMap::new();
-        for resource in store.resources(Kind::Webhook, "", MOST, 0).await? {
-            match registered(&resource) {
-                Ok(webhook) => {
-                    wanted.insert(resource.id, webhook);
-                }
-                Err(error) => tracing::error!("webhook {}: {error}", resource.id),
-            }
-        }
-        let gone: Vec<String> = self
-            .endpoints
-            .iter()
-            .filter(|(id, (old, _))| wanted.get(*id) != Some(old))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            if let Some((old, task)) = self.endpoints.remove(&id) {
-                // A delivery that is under way is made again.
-                task.abort();
-                let _ = task.await;
-                if !wanted.get(&id).is_some_and(|new| new.active && old.active) {
-                    // One that comes back is told what happens from then on.
-                    self.running.desk().leave(&id).await?;
-                }
-            }
-        }
-        for (id, webhook) in &wanted {
-            if self.endpoints.contains_key(id) {
-                continue;
-            }
-            let endpoint =
-                Endpoint { id: id.clone(), webhook: webhook.clone(), shared: self.running.shared.clone() };
-            let task = match webhook.active {
-                true => tokio::spawn(endpoint.run()),
-                false => tokio::spawn(async {}),
-            };
-            self.endpoints.insert(id.clone(), (webhook.clone(), task));
-        }
-        if let Ok(mut registered) = self.running.registered.write() {
-            *registered = wanted;
-        }
-        self.known.send_replace(true);
-        Ok(())
     }
 }
 
