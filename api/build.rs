@@ -1,13 +1,31 @@
-//! Embeds the browser's pages where somebody built them (`make bundles`): all files of `dashboard/dist` and `graphiql/dist`.
+//! Embeds the browser's pages where somebody built them (`make bundles`): all files of `dashboard/dist` and `graphiql/dist`. Makes what gRPC
+//! speaks out of `proto`.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use prost::Message as _;
+
 const BUNDLES: [(&str, &str); 2] = [("DASHBOARD", "dashboard/dist"), ("GRAPHIQL", "graphiql/dist")];
 
-fn main() -> io::Result<()> {
+const PROTOS: [&str; 3] =
+    ["invispose/v1/pose.proto", "invispose/v1/history.proto", "invispose/v1/events.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    bundles(&out)?;
+    println!("cargo::rerun-if-changed=proto");
+    let protos = protox::compile(PROTOS, ["proto"])?;
+    // With the comments, for clients that ask what there is.
+    fs::write(out.join("descriptors.bin"), protos.encode_to_vec())?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(protos)?;
+    Ok(())
+}
+
+fn bundles(to: &Path) -> io::Result<()> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     println!("cargo::rerun-if-changed=build.rs");
     let mut out = String::new();
@@ -29,7 +47,7 @@ fn main() -> io::Result<()> {
         }
         out.push_str("];\n");
     }
-    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("bundles.rs"), out)
+    fs::write(to.join("bundles.rs"), out)
 }
 
 /// All files under a folder by their names relative to it, hidden ones aside; none where there is no folder.

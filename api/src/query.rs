@@ -62,6 +62,16 @@ impl Field {
         }
     }
 
+    /// Name in gRPC.
+    pub fn grpc(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::To => "to",
+            Self::Interval => "interval_minutes",
+            other => other.rest(),
+        }
+    }
+
     /// Name in GraphQL.
     pub fn graphql(self) -> &'static str {
         match self {
@@ -260,6 +270,14 @@ impl TimeRange {
             (Some(f), Some(t)) if f > t => Err(QueryError::invalid(Field::To, format!("{t} is before {f}"))),
             _ => Ok(Self { from, to }),
         }
+    }
+
+    /// Both ends; the last day where nothing is said.
+    pub(crate) fn or_last_day(from: Option<Time>, to: Option<Time>) -> Result<(Time, Time), QueryError> {
+        const DAY: i64 = 86_400_000_000_000;
+        let to = to.unwrap_or_else(Time::now);
+        let from = from.unwrap_or_else(|| Time::from_ns(to.as_ns().saturating_sub(DAY)));
+        Self::checked(Some(from), Some(to)).map(|_| (from, to))
     }
 
     fn contains(&self, ns: i64) -> bool {

@@ -21,7 +21,7 @@ use tracing::Level;
 
 use crate::guard::{Guard, guard};
 use crate::sockets::Sockets;
-use crate::{ApiState, graphql, metrics, pages, problem, rest, stream};
+use crate::{ApiState, graphql, grpc, metrics, pages, problem, rest, stream};
 
 /// Time for a client to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +41,7 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .merge(pages::routes())
         .route("/metrics", axum::routing::get(metrics::metrics))
         .merge(stream::routes(&state, sockets.clone()))
+        .merge(grpc::routes(&state, &sockets))
         .merge(graphql::routes(&state, sockets))
         .fallback(pages::missing)
         .method_not_allowed_fallback(pages::wrong_method)

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_graphql::connection::PageInfo;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use futures_util::stream::{self, Stream};
-use invispose_pipeline::events::{Delivery, Event as Happening, EventKind, Severity as Rank};
+use invispose_pipeline::events::{Event as Happening, Severity as Rank};
 use serde::{Deserialize, Serialize};
 
 use super::page;
 use super::scalars::Count;
-use crate::query::{Field, Filter, QueryError, TimeRange};
+use crate::event_feed::{EventFilter, Kinds, kind};
+use crate::query::{QueryError, TimeRange};
 use crate::store::EventQuery;
 use crate::{ApiState, Time};
 
@@ -101,11 +102,6 @@ pub(crate) struct EventEdge {
     node: Event,
 }
 
-fn kind(name: Option<String>) -> Result<Option<EventKind>, QueryError> {
-    name.map(|n| n.parse().map_err(|_| QueryError::invalid(Field::Kind, format!("no event is called {n:?}"))))
-        .transpose()
-}
-
 /// Queries over events.
 #[derive(Default)]
 pub(crate) struct Kept;
@@ -134,18 +130,19 @@ impl Kept {
         if let Some(id) = &site_id {
             state.site(Some(id)).map_err(|e| e.graphql())?;
         }
-        let query = EventQuery {
+        let filter = EventFilter {
             site: site_id.map(|id| id.0),
+            kinds: kind(of).map_err(|e| e.graphql())?.map_or(Kinds::All, Kinds::One),
+            severity: min_severity.map_or(Rank::Info, Rank::from),
+            zone: zone_id.map(|id| id.0),
+            person: person_id.map(|id| id.0),
+        };
+        let query = EventQuery {
             from_ns: from.map(Time::as_ns),
             to_ns: to.map(Time::as_ns),
-            severity: min_severity.map(Rank::from),
-            kind: kind(of).map_err(|e| e.graphql())?,
-            zone: zone_id.map(|id| id.0),
-            // An id that this program never gives is nobody's.
-            person: person_id.map(|id| id.parse().unwrap_or(i64::MAX as u64)),
             after: after.clone(),
             limit: limit + 1,
-            skip: 0,
+            ..filter.of_the_past()
         };
         let store =
             state.store().ok_or_else(|| QueryError::Away("this server keeps no events".into()).graphql())?;
@@ -168,56 +165,16 @@ impl Kept {
 #[derive(Default)]
 pub(crate) struct Coming;
 
-/// What a subscriber wants.
-struct Wanted {
-    site: Option<String>,
-    kind: Kinds,
-    severity: Rank,
-    zone: Option<String>,
-    person: Option<String>,
-}
-
-enum Kinds {
-    All,
-    One(EventKind),
-    OfZones,
-}
-
-impl Wanted {
-    fn lets(&self, event: &Happening) -> bool {
-        let zone = event.place.as_ref().and_then(|p| p.zone.as_deref());
-        let kind = match self.kind {
-            Kinds::All => true,
-            Kinds::One(kind) => event.kind == kind,
-            Kinds::OfZones => event.kind.is_of_zones(),
-        };
-        kind && self.site.as_deref().is_none_or(|w| event.site.as_deref() == Some(w))
-            && event.severity >= self.severity
-            && self.zone.as_deref().is_none_or(|w| zone == Some(w))
-            && self.person.as_deref().is_none_or(|w| event.person.is_some_and(|p| p.to_string() == w))
-    }
-
-    /// Events as they come, once it is sure that the site and the zone exist.
-    fn follow(self, state: &ApiState) -> Result<impl Stream<Item = Result<Event>> + use<>> {
-        let filter = Filter { site: self.site.clone(), zone: self.zone.clone(), ..Filter::default() };
-        state.select(&filter).map_err(|e| e.graphql())?;
-        let events = state.events().subscribe();
-        Ok(stream::unfold(Some((events, self)), async |open| {
-            let (mut events, wanted) = open?;
-            loop {
-                match events.next().await? {
-                    Delivery::Event(event) if wanted.lets(&event) => {
-                        return Some((Ok(Event(event)), Some((events, wanted))));
-                    }
-                    Delivery::Event(_) => {}
-                    Delivery::Missed(count) => {
-                        let error = async_graphql::Error::new(format!("{count} events were missed"));
-                        return Some((Err(error), None));
-                    }
-                }
-            }
-        }))
-    }
+/// Events as they come, once it is sure that the site and the zone exist.
+fn follow(ctx: &Context<'_>, filter: EventFilter) -> Result<impl Stream<Item = Result<Event>> + use<>> {
+    let feed = filter.follow(ctx.data::<ApiState>()?).map_err(|e| e.graphql())?;
+    Ok(stream::unfold(Some(feed), async |feed| {
+        let mut feed = feed?;
+        match feed.next().await? {
+            Ok(event) => Some((Ok(Event(event)), Some(feed))),
+            Err(missed) => Some((Err(async_graphql::Error::new(missed.to_string())), None)),
+        }
+    }))
 }
 
 #[async_graphql::Subscription]
@@ -232,14 +189,14 @@ impl Coming {
         #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
         #[graphql(desc = "About this person only.")] person_id: Option<ID>,
     ) -> Result<impl Stream<Item = Result<Event>>> {
-        let wanted = Wanted {
+        let filter = EventFilter {
             site: site_id.map(|id| id.0),
-            kind: kind(of).map_err(|e| e.graphql())?.map_or(Kinds::All, Kinds::One),
+            kinds: kind(of).map_err(|e| e.graphql())?.map_or(Kinds::All, Kinds::One),
             severity: min_severity.map_or(Rank::Info, Rank::from),
             zone: zone_id.map(|id| id.0),
             person: person_id.map(|id| id.0),
         };
-        wanted.follow(ctx.data::<ApiState>()?)
+        follow(ctx, filter)
     }
 
     /// Who comes into zones and leaves them, and where there are too many or somebody who must not be there; as `events` else.
@@ -250,13 +207,13 @@ impl Coming {
         #[graphql(desc = "In this zone only.")] zone_id: Option<ID>,
         #[graphql(desc = "About this person only.")] person_id: Option<ID>,
     ) -> Result<impl Stream<Item = Result<Event>>> {
-        let wanted = Wanted {
+        let filter = EventFilter {
             site: site_id.map(|id| id.0),
-            kind: Kinds::OfZones,
+            kinds: Kinds::OfZones,
             severity: Rank::Info,
             zone: zone_id.map(|id| id.0),
             person: person_id.map(|id| id.0),
         };
-        wanted.follow(ctx.data::<ApiState>()?)
+        follow(ctx, filter)
     }
 }

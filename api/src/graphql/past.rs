@@ -12,14 +12,6 @@ use invispose_pipeline::pose::Activity;
 #[derive(Default)]
 pub(crate) struct Past;
 
-/// The range, where the last day is meant by saying nothing.
-pub(super) fn range(from: Option<Time>, to: Option<Time>) -> Result<(Time, Time), QueryError> {
-    const DAY: i64 = 86_400_000_000_000;
-    let to = to.unwrap_or_else(Time::now);
-    let from = from.unwrap_or_else(|| Time::from_ns(to.as_ns().saturating_sub(DAY)));
-    TimeRange::checked(Some(from), Some(to)).map(|_| (from, to))
-}
-
 #[Object]
 impl Past {
     /// A person by id; null where nobody of this id is known.
@@ -67,7 +59,7 @@ impl Past {
         #[graphql(desc = "First moment that is too late, taken up to the minute.")] to: Option<Time>,
         #[graphql(desc = "Length of a stretch in minutes, 1..527040.", default = 60)] interval_minutes: i32,
     ) -> Result<Vec<Stretch>> {
-        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let (from, to) = TimeRange::or_last_day(from, to).map_err(|e| e.graphql())?;
         if !(1..=527_040).contains(&interval_minutes) {
             let error = QueryError::invalid(Field::Interval, "must be between 1 and 527040");
             return Err(error.graphql());
@@ -91,7 +83,7 @@ impl Past {
         #[graphql(desc = "First moment.")] from: Option<Time>,
         #[graphql(desc = "First moment that is too late.")] to: Option<Time>,
     ) -> Result<Vec<Dwell>> {
-        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let (from, to) = TimeRange::or_last_day(from, to).map_err(|e| e.graphql())?;
         let filter = Filter {
             site: site_id.map(|id| id.0),
             zone: zone_id.map(|id| id.0),
@@ -112,7 +104,7 @@ impl Past {
         #[graphql(desc = "First moment.")] from: Option<Time>,
         #[graphql(desc = "First moment that is too late.")] to: Option<Time>,
     ) -> Result<Vec<Transition>> {
-        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let (from, to) = TimeRange::or_last_day(from, to).map_err(|e| e.graphql())?;
         let filter =
             Filter { site: site_id.map(|id| id.0), person: person_id.map(|id| id.0), ..Filter::default() };
         let found = select(ctx, &filter)?.transitions(from, to).await.map_err(|e| e.graphql())?;
@@ -132,7 +124,7 @@ impl Past {
         #[graphql(desc = "First moment, taken down to the minute.")] from: Option<Time>,
         #[graphql(desc = "First moment that is too late, taken up to the minute.")] to: Option<Time>,
     ) -> Result<HeatMap> {
-        let (from, to) = range(from, to).map_err(|e| e.graphql())?;
+        let (from, to) = TimeRange::or_last_day(from, to).map_err(|e| e.graphql())?;
         let filter = Filter { site: site_id.map(|id| id.0), ..Filter::default() };
         let selection = select(ctx, &filter)?;
         Ok(selection.heat(from, to).await.map_err(|e| e.graphql())?.into())

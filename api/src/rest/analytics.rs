@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::json;
-use super::params::{Params, interval, recent};
+use super::params::{Params, interval};
 use crate::analytics::Stretch;
 use crate::problem::{Problem, ProblemBody};
-use crate::query::Filter;
+use crate::query::{Filter, TimeRange};
 use crate::store::HeatMap;
 use crate::{ApiState, Time};
 
@@ -115,7 +115,7 @@ async fn activity(
     headers: HeaderMap,
     Params(p): Params<ActivityParams>,
 ) -> Result<Response, Problem> {
-    let range = recent(p.start_time, p.end_time, 24)?;
+    let range = TimeRange::or_last_day(p.start_time, p.end_time)?;
     let width = interval(p.interval.as_deref(), "1h")?;
     let selection = state.select(&Filter { site: p.site_id, zone: p.zone_id, ..Filter::default() })?;
     let stretches = selection.stretches(range.0, range.1, width).await?;
@@ -202,7 +202,7 @@ async fn heatmaps(
     headers: HeaderMap,
     Params(p): Params<HeatParams>,
 ) -> Result<Response, Problem> {
-    let range = recent(p.start_time, p.end_time, 24)?;
+    let range = TimeRange::or_last_day(p.start_time, p.end_time)?;
     let selection = state.select(&Filter { site: p.site_id, ..Filter::default() })?;
     let heat = selection.heat(range.0, range.1).await?;
     json(&headers, &Heat::new(&selection.site().config().id, range, heat))

@@ -120,13 +120,6 @@ fn required<T>(value: Option<T>, field: Field) -> Result<T, QueryError> {
     value.ok_or_else(|| QueryError::invalid(field, "is required"))
 }
 
-/// The range, where the last `hours` are meant by saying nothing.
-pub(super) fn recent(from: Option<Time>, to: Option<Time>, hours: i64) -> Result<(Time, Time), QueryError> {
-    let to = to.unwrap_or_else(Time::now);
-    let from = from.unwrap_or_else(|| Time::from_ns(to.as_ns().saturating_sub(hours * 3_600_000_000_000)));
-    TimeRange::checked(Some(from), Some(to)).map(|_| (from, to))
-}
-
 /// A length of time: seconds, or a number with `s`, `m`, `h` or `d`; whole minutes. Nanoseconds.
 pub(super) fn interval(text: Option<&str>, default: &str) -> Result<i64, QueryError> {
     let text = text.unwrap_or(default);

@@ -9,10 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Links, links, uncached};
-use super::params::{Params, Where, interval, recent};
+use super::params::{Params, Where, interval};
 use crate::analytics::Stretch;
 use crate::problem::{Problem, ProblemBody};
-use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter};
+use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, TimeRange};
 use crate::view::FrameView;
 use crate::{ApiState, Time};
 
@@ -150,7 +150,7 @@ async fn occupancy(
     let frame = selection.current().ok();
     let present = frame.as_ref().filter(|f| !f.is_stale(state.config().stale_after));
     let history = if p.start_time.is_some() || p.end_time.is_some() || p.interval.is_some() {
-        let (from, to) = recent(p.start_time, p.end_time, 24)?;
+        let (from, to) = TimeRange::or_last_day(p.start_time, p.end_time)?;
         let width = interval(p.interval.as_deref(), "1h")?;
         Some(selection.stretches(from, to, width).await?.iter().map(OccupancyBucket::from).collect())
     } else {

@@ -39,7 +39,7 @@ pub use persons::PersonRecord;
 pub use resources::{Kind, Resource};
 pub use writer::Writer;
 
-pub(crate) use aggregate::{CELL_M, Sums};
+pub(crate) use aggregate::{CELL_M, MINUTE, Sums};
 pub(crate) use analytics::Over;
 pub use events::EventQuery;
 pub(crate) use frames::Wanted;

@@ -1,0 +1,148 @@
+//! `HistoryService`: the past.
+
+use std::vec;
+
+use futures_util::stream;
+use invispose_pipeline::pose;
+use tonic::{Request, Response, Status};
+
+use super::proto::history_service_server::HistoryService;
+use super::{Answers, Service, convert, proto};
+use crate::analytics::Stretch;
+use crate::query::{DEFAULT_PAGE, Field, Filter, Page, QueryError, Selection, Take, TimeRange};
+use crate::store::{HeatMap, MINUTE};
+use crate::view::FrameView;
+
+/// A year, minutes.
+const LONGEST_STRETCH: u32 = 366 * 24 * 60;
+
+/// Frames of the past, read page by page as the client takes them.
+struct Reading {
+    selection: Selection,
+    range: TimeRange,
+    after: u64,
+    /// How many are still wanted.
+    left: u64,
+    page: vec::IntoIter<FrameView>,
+    more: bool,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Result<FrameView, QueryError>> {
+        if self.left == 0 {
+            return None;
+        }
+        while self.page.len() == 0 && self.more {
+            let count = usize::try_from(self.left).map_or(DEFAULT_PAGE, |left| left.min(DEFAULT_PAGE));
+            let page = Page { after: Some(self.after), before: None, skip: 0, take: Take::First(count) };
+            match self.selection.history(self.range, page).await {
+                Ok(slice) => {
+                    self.more = slice.more;
+                    self.page = slice.frames.into_iter();
+                }
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let frame = self.page.next()?;
+        self.after = frame.frame().frame_id;
+        self.left -= 1;
+        Some(Ok(frame))
+    }
+}
+
+#[tonic::async_trait]
+impl HistoryService for Service {
+    type ListFramesStream = Answers<proto::PoseFrame>;
+
+    async fn list_frames(
+        &self,
+        request: Request<proto::ListFramesRequest>,
+    ) -> Result<Response<Self::ListFramesStream>, Status> {
+        let request = request.into_inner();
+        let (from, to) = (convert::time(request.from, Field::From)?, convert::time(request.to, Field::To)?);
+        let reading = Reading {
+            selection: self.state.select(&convert::filter(request.filter, 0.0))?,
+            range: TimeRange::checked(from, to)?,
+            after: request.after_frame_id,
+            left: if request.limit == 0 { u64::MAX } else { request.limit },
+            page: vec::IntoIter::default(),
+            more: true,
+        };
+        let stale_after = self.state.config().stale_after;
+        let frames = stream::unfold(reading, move |mut reading| async move {
+            let frame = reading.next().await?;
+            Some((frame.map(|f| convert::frame(&f, stale_after)).map_err(Status::from), reading))
+        });
+        Ok(Response::new(self.stream(frames)))
+    }
+
+    async fn list_activity(
+        &self,
+        request: Request<proto::ListActivityRequest>,
+    ) -> Result<Response<proto::ListActivityResponse>, Status> {
+        let request = request.into_inner();
+        let (from, to) = TimeRange::or_last_day(
+            convert::time(request.from, Field::From)?,
+            convert::time(request.to, Field::To)?,
+        )?;
+        let minutes = if request.interval_minutes == 0 { 60 } else { request.interval_minutes };
+        if minutes > LONGEST_STRETCH {
+            let reason = format!("must be at most {LONGEST_STRETCH}");
+            return Err(QueryError::invalid(Field::Interval, reason).into());
+        }
+        let filter = Filter { site: request.site_id, zone: request.zone_id, ..Filter::default() };
+        let selection = self.state.select(&filter)?;
+        let found = selection.stretches(from, to, i64::from(minutes) * MINUTE).await?;
+        let stretches = found.into_iter().map(stretch).collect();
+        Ok(Response::new(proto::ListActivityResponse { stretches }))
+    }
+
+    async fn get_heat_map(
+        &self,
+        request: Request<proto::GetHeatMapRequest>,
+    ) -> Result<Response<proto::HeatMap>, Status> {
+        let request = request.into_inner();
+        let (from, to) = TimeRange::or_last_day(
+            convert::time(request.from, Field::From)?,
+            convert::time(request.to, Field::To)?,
+        )?;
+        let selection = self.state.select(&Filter { site: request.site_id, ..Filter::default() })?;
+        Ok(Response::new(heat_map(&selection.heat(from, to).await?)))
+    }
+}
+
+fn stretch(s: Stretch) -> proto::Stretch {
+    let share = |(activity, share): (pose::Activity, f64)| proto::ActivityShare {
+        activity: convert::activity(activity).into(),
+        share,
+    };
+    let shares = s.activities.map(|shares| pose::Activity::ALL.into_iter().zip(shares).map(share).collect());
+    proto::Stretch {
+        from: Some(convert::timestamp(s.start)),
+        zone_id: s.zone,
+        sources: convert::sources(&s.sources),
+        frames: s.frames,
+        mean_occupancy: s.mean,
+        max_occupancy: s.maximum,
+        occupied: s.occupied,
+        present: s.present,
+        motion_level: s.motion,
+        activities: shares.unwrap_or_default(),
+    }
+}
+
+fn heat_map(heat: &HeatMap) -> proto::HeatMap {
+    let cell = |c: &crate::store::HeatCell| proto::Cell {
+        x_m: f64::from(c.corner_m[0]),
+        y_m: f64::from(c.corner_m[1]),
+        persons: c.count,
+    };
+    proto::HeatMap {
+        cell_m: f64::from(heat.cell_m),
+        sources: convert::sources(&heat.sources),
+        cells: heat.cells.iter().map(cell).collect(),
+    }
+}
