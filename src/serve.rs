@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use invispose_api::outputs::Outputs;
+use invispose_api::recordings::Recordings;
 use invispose_api::store::Store;
 use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
@@ -15,7 +16,7 @@ use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
 use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::Part;
-use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
+use invispose_pipeline::pipeline::{STOP_WITHIN, SiteSetup};
 use invispose_pipeline::radio::Radio;
 use invispose_pipeline::recording::{Metadata, Writer};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
@@ -25,6 +26,7 @@ use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::gather::BatchConfig;
 use invispose_pipeline::stages::inference::NetworkModel;
 use invispose_pipeline::stages::persons::Rules;
+use invispose_pipeline::stages::recorder::{RecordDesk, RecordSetup};
 use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
@@ -73,12 +75,14 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let engine = AlertEngine::new(&config.alerts, AlertState::default())?;
     let alerts = AlertDesk::new(engine, events.clone());
     let radio = Radio::default();
+    let recorder = RecordDesk::default();
     let mut builder = PipelineBuilder::new(health.clone())
         .events(events.clone())
         .rules(rules(config))
         .monitor(config.monitor.clone())
         .alerts(alerts.clone())
         .radio(radio.clone())
+        .recorder(recorder.clone())
         .person_ids(ids)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
@@ -115,7 +119,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     };
     let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
         .with_alerts(alerts.clone())
-        .with_radio(radio);
+        .with_radio(radio)
+        .with_recordings(Recordings::new(recorder, data.path("recordings")));
 
     runtime.block_on(async move {
         let listener = {
@@ -268,7 +273,13 @@ fn record_setup(path: &Path, places: &[Place]) -> anyhow::Result<RecordSetup> {
         _ => None,
     };
     let metadata = Metadata { source, site, created_ns: sources::wall_ns(), note: String::new() };
-    Ok(RecordSetup { writer: Writer::create(path, &metadata)?, csi: true, poses: true })
+    Ok(RecordSetup {
+        writer: Writer::create(path, &metadata)?,
+        site: None,
+        csi: true,
+        poses: true,
+        limit: None,
+    })
 }
 
 async fn stop(pipeline: Pipeline) -> anyhow::Result<()> {

@@ -80,6 +80,70 @@ fn the_demonstration_reaches_a_broker() {
 }
 
 #[test]
+fn recordings_are_made_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&["demo"], dir.path());
+    server.line("first pose frame reached a subscriber");
+    let address = |rest: &str| format!("{}/api/v1/recordings{rest}", server.base);
+    let asked = |body: Value| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.post(address("")).send_json(&body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_json::<Value>().unwrap())
+    };
+    let (status, begun) = asked(serde_json::json!({ "id": "evening", "note": "one person" }));
+    assert_eq!((status, &begun["status"], &begun["source"]), (201, &"recording".into(), &"simulated".into()));
+    for (body, wanted) in [
+        (serde_json::json!({}), 409),
+        (serde_json::json!({ "id": "../../evening" }), 422),
+        (serde_json::json!({ "seconds": 0 }), 422),
+        (serde_json::json!({ "csi": false, "poses": false }), 422),
+        (serde_json::json!({ "site_id": "attic" }), 404),
+    ] {
+        let (status, answer) = asked(body);
+        assert_eq!(status, wanted, "{answer}");
+    }
+    assert_eq!(server.get("/api/v1/recordings/evening/data").0, 409);
+    let end = Instant::now() + PATIENCE;
+    while server.get("/api/v1/recordings/evening").1["frames"].as_u64().unwrap() < 20 {
+        assert!(Instant::now() < end, "frames reach the disk");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let stopped = server.graphql(
+        "mutation { stopRecording(id: \"evening\") { id status siteId note frames bytes startTime endTime problem } }",
+    );
+    let stopped = &stopped["data"]["stopRecording"];
+    assert_eq!((&stopped["status"], &stopped["siteId"]), (&"COMPLETE".into(), &"demo".into()), "{stopped}");
+    assert!(stopped["problem"].is_null() && stopped["startTime"].is_string());
+
+    // What is fetched is what was recorded, and plays again.
+    let mut fetched = ureq::get(&address("/evening/data")).call().unwrap();
+    let bytes = fetched.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
+    assert_eq!(bytes.len() as u64, stopped["bytes"].as_u64().unwrap());
+    std::fs::write(dir.path().join("fetched.ivr"), bytes).unwrap();
+    let held = output(&["inspect", "fetched.ivr", "--json"], dir.path());
+    let held: Value = serde_json::from_str(&held).unwrap();
+    assert!(held["frames"].as_u64().unwrap() > 0, "{held}");
+    let part = ureq::get(&address("/evening/data")).header("range", "bytes=0-7").call().unwrap();
+    assert_eq!(part.status(), 206);
+
+    let listed = server.get("/api/v1/recordings").1;
+    assert_eq!(listed["recordings"].as_array().unwrap().len(), 1);
+    let gone = server.graphql("mutation { deleteRecording(id: \"evening\") }");
+    assert_eq!(gone["data"]["deleteRecording"], "evening");
+    assert_eq!(server.get("/api/v1/recordings/evening").0, 404);
+    let none = server.graphql("{ recordings { id } recording(id: \"evening\") { id } }");
+    assert_eq!(none["data"], serde_json::json!({ "recordings": [], "recording": null }));
+    let again = server.graphql("mutation { stopRecording(id: \"evening\") { id } }");
+    assert_eq!(again["errors"][0]["extensions"]["code"], "NOT_FOUND");
+    // One that is open when the process ends is closed by it.
+    assert_eq!(asked(serde_json::json!({ "id": "night" })).0, 201);
+    let (status, _) = server.terminate();
+    assert!(status.success());
+    let night = std::fs::read_dir(dir.path().join("data/recordings")).unwrap().next().unwrap().unwrap();
+    assert!(invispose_pipeline::recording::Reader::open(night.path()).unwrap().closed());
+}
+
+#[test]
 fn an_empty_room_shows_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&["run", "--source", "sim:empty?speed=20&seconds=240"], dir.path());

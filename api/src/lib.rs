@@ -29,6 +29,7 @@ mod pages;
 mod people;
 pub mod problem;
 pub mod query;
+pub mod recordings;
 mod reports;
 pub mod rest;
 mod scope;

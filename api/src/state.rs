@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use crate::Site;
 use crate::alerts::Alerts;
 use crate::outputs::OutputStats;
+use crate::recordings::Recordings;
 use crate::setup::Turn;
 use crate::store::Store;
 
@@ -79,6 +80,7 @@ struct Inner {
     events: EventBus,
     alerts: OnceLock<Alerts>,
     radio: OnceLock<Radio>,
+    recordings: OnceLock<Recordings>,
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
@@ -118,6 +120,7 @@ impl ApiState {
                 events,
                 alerts: OnceLock::new(),
                 radio: OnceLock::new(),
+                recordings: OnceLock::new(),
                 turn,
                 started,
                 outputs: Arc::default(),
@@ -138,6 +141,18 @@ impl ApiState {
     pub fn with_radio(self, radio: Radio) -> Self {
         self.inner.radio.get_or_init(|| radio);
         self
+    }
+
+    /// With recordings.
+    #[must_use]
+    pub fn with_recordings(self, recordings: Recordings) -> Self {
+        self.inner.recordings.get_or_init(|| recordings);
+        self
+    }
+
+    /// Recordings; `None` where nothing is recorded.
+    pub(crate) fn recordings(&self) -> Option<&Recordings> {
+        self.inner.recordings.get()
     }
 
     /// The signal as it is at present.

@@ -21,7 +21,6 @@ use crate::floor::{FloorError, FloorPlan};
 use crate::health::{Health, Part, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
 use crate::radio::Radio;
-use crate::recording::Writer;
 use crate::ring::RingWriter;
 use crate::site::SiteConfig;
 use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull, wall_ns};
@@ -31,9 +30,10 @@ use crate::stages::cleanup::Cleanup;
 use crate::stages::gather::BatchConfig;
 use crate::stages::inference::{Inference, PoseModel, SitePolicy};
 use crate::stages::intake::{Input, Intake};
-use crate::stages::output::{Output, RecordItem, Recorder};
+use crate::stages::output::Output;
 use crate::stages::persons::{Persons, Rules};
 use crate::stages::presence::{PresenceConfig, SitePresence};
+use crate::stages::recorder::{COMPONENT, RecordDesk, RecordSetup, Recorder};
 use crate::stages::{Worker, stage};
 use crate::tracking::PersonIds;
 
@@ -80,16 +80,6 @@ impl SiteSetup {
     }
 }
 
-/// A recording to be written while the pipeline runs.
-pub struct RecordSetup {
-    /// The open recording.
-    pub writer: Writer,
-    /// Every packet that reaches assembly.
-    pub csi: bool,
-    /// Every pose frame.
-    pub poses: bool,
-}
-
 /// The pipeline cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -113,6 +103,7 @@ pub struct PipelineBuilder {
     sites: Vec<SiteSetup>,
     model: Option<Box<dyn PoseModel>>,
     ids: PersonIds,
+    recorder: RecordDesk,
     record: Option<RecordSetup>,
     frames_to: Option<Sender<PoseFrame>>,
     assembly: AssemblyConfig,
@@ -135,6 +126,7 @@ impl PipelineBuilder {
             sites: Vec::new(),
             model: None,
             ids: PersonIds::in_memory(),
+            recorder: RecordDesk::default(),
             record: None,
             frames_to: None,
             assembly: AssemblyConfig::default(),
@@ -168,7 +160,13 @@ impl PipelineBuilder {
         self
     }
 
-    /// Writes a recording.
+    /// Where recordings are begun and ended while it runs.
+    pub fn recorder(mut self, desk: RecordDesk) -> Self {
+        self.recorder = desk;
+        self
+    }
+
+    /// Writes a recording from the start.
     pub fn record(mut self, record: RecordSetup) -> Self {
         self.record = Some(record);
         self
@@ -240,7 +238,19 @@ impl PipelineBuilder {
     /// Starts all threads.
     pub fn start(self) -> Result<Pipeline, PipelineError> {
         self.check()?;
-        let Self { health, sites, model, ids, record, frames_to, assembly, presence, batch, .. } = self;
+        let Self {
+            health,
+            sites,
+            model,
+            ids,
+            recorder: desk,
+            record,
+            frames_to,
+            assembly,
+            presence,
+            batch,
+            ..
+        } = self;
         let events = self.events;
         #[cfg(feature = "gpu")]
         let gpu = self.gpu;
@@ -248,17 +258,8 @@ impl PipelineBuilder {
         let mut sources = Vec::new();
         let mut workers = Vec::new();
 
-        let (recorder, to_recording) = match record {
-            Some(setup) => {
-                let (to_recording, from_stages) = bounded(RECORDS_WAITING);
-                let sender = RecordSenders {
-                    csi: setup.csi.then(|| to_recording.clone()),
-                    poses: setup.poses.then_some(to_recording),
-                };
-                (Some((setup.writer, from_stages)), sender)
-            }
-            None => (None, RecordSenders::default()),
-        };
+        let (to_recording, from_stages) = bounded(RECORDS_WAITING);
+        let mut taps = HashMap::new();
 
         let (windows, from_assembly) = bounded(WINDOWS_WAITING);
         let mut detectors = HashMap::new();
@@ -280,9 +281,10 @@ impl PipelineBuilder {
                 inputs,
                 Assembler::new(id.clone(), kind, assembly.clone()),
                 assembly.hop,
-                to_recording.csi.clone(),
+                (desk.tap(&id), to_recording.clone()),
                 health.stage("assembly"),
             );
+            taps.insert(id.clone(), desk.tap(&id));
             let windows = windows.clone();
             let part = Part::Site("assembly", id.clone());
             workers.push(Worker::spawn(format!("assembly-{id}"), part, health.clone(), move || {
@@ -328,7 +330,7 @@ impl PipelineBuilder {
         let mut persons = Persons::new(places, &self.rules, ids, events.clone(), self.radio, health.clone());
         workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
 
-        let output = Output::new(rings, frames_to, to_recording.poses.clone(), health.clone());
+        let output = Output::new(rings, frames_to, (taps, to_recording), health.clone());
         let (running, ended) = bounded::<()>(0);
         workers.push(Worker::spawn("ring", "ring", health.clone(), move || {
             output.run(&from_tracking);
@@ -345,11 +347,9 @@ impl PipelineBuilder {
             watch_over(monitor, &events, &ended);
         })?);
 
-        // The recorder ends when the last stage that records has ended.
-        drop(to_recording);
-        if let Some((writer, from_stages)) = recorder {
-            let recorder = Recorder::new(writer, health.clone());
-            workers.push(Worker::spawn("recording", "recording", health.clone(), move || {
+        // It ends when the last stage that records has ended.
+        if let Some(recorder) = Recorder::new(desk, record, health.clone()) {
+            workers.push(Worker::spawn("recording", COMPONENT, health.clone(), move || {
                 recorder.run(&from_stages);
             })?);
         }
@@ -366,12 +366,6 @@ impl PipelineBuilder {
             None => Ok(()),
         }
     }
-}
-
-#[derive(Default)]
-struct RecordSenders {
-    csi: Option<Sender<RecordItem>>,
-    poses: Option<Sender<RecordItem>>,
 }
 
 /// What a site's frames are, when its sources differ: simulated as soon as one is, and live only if all are.

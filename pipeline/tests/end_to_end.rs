@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use invispose_pipeline::codec;
 use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::health::Part;
-use invispose_pipeline::pipeline::{RecordSetup, STOP_WITHIN, SiteSetup};
+use invispose_pipeline::pipeline::{STOP_WITHIN, SiteSetup};
 use invispose_pipeline::pose::Keypoint;
 use invispose_pipeline::recording::{self, Metadata};
 use invispose_pipeline::ring::{RingConfig, RingWriter};
@@ -16,6 +17,7 @@ use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use invispose_pipeline::sources::{FrameSender, Source, SourceError, SourceSpec, Speed, Stop};
 use invispose_pipeline::stages::inference::{ModelError, PoseInput, PoseModel};
 use invispose_pipeline::stages::presence::PresenceConfig;
+use invispose_pipeline::stages::recorder::{RecordDesk, RecordError, RecordSetup};
 use invispose_pipeline::tracking::{Observation, PersonIds};
 use invispose_pipeline::{
     Complex32, CsiFrame, Health, Layout, LinkId, PipelineBuilder, PoseFrame, SourceKind,
@@ -412,8 +414,10 @@ fn rings_and_recordings_hold_what_came_out_and_ids_go_on() {
             Metadata { source: SourceKind::Simulated, site: None, created_ns: 0, note: String::new() };
         let record = RecordSetup {
             writer: recording::Writer::create(&recording, &metadata).unwrap(),
+            site: None,
             csi: true,
             poses: true,
+            limit: None,
         };
         let health = Health::default();
         let (to, frames) = unbounded();
@@ -441,6 +445,80 @@ fn rings_and_recordings_hold_what_came_out_and_ids_go_on() {
     }
     assert!(last_ids[1] > last_ids[0], "{last_ids:?}");
     assert_eq!(heads[1].0, heads[0].1 + 1);
+}
+
+#[test]
+fn recordings_begin_and_end_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = |name: &str, limit| {
+        let metadata =
+            Metadata { source: SourceKind::Simulated, site: None, created_ns: 0, note: name.to_owned() };
+        let writer = recording::Writer::create(dir.path().join(name), &metadata).unwrap();
+        RecordSetup { writer, site: Some("a".into()), csi: name == "both", poses: true, limit }
+    };
+    let desk = RecordDesk::default();
+    assert!(matches!(desk.begin(setup("early", None)), Err(RecordError::Stopped)));
+    let mut builder = PipelineBuilder::new(Health::default()).recorder(desk.clone());
+    let mut feeds = Vec::new();
+    for id in ["a", "b"] {
+        let (feed, source) = scripted(SourceKind::Live, false);
+        feeds.push(feed);
+        builder = builder.site(SiteSetup::new(site(id), vec![source]));
+    }
+    let (to, frames) = unbounded();
+    let pipeline = builder.frames_to(to).start().unwrap();
+    assert!(matches!(desk.end(), Err(RecordError::Idle)));
+    assert_eq!(desk.written(), None);
+    let mut packets = 0;
+    // Until each site has shown some frames.
+    let mut go_on = |names: [&str; 2]| {
+        let mut seen = [0, 0];
+        while seen.iter().any(|&n| n < 3) {
+            for (feed, name) in feeds.iter().zip(names) {
+                feed.send(frame(name, packets)).unwrap();
+            }
+            packets += 1;
+            for frame in frames.try_iter() {
+                seen[usize::from(&*frame.site == "b")] += 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    go_on(["link-a", "link-b"]);
+    desk.begin(setup("both", None)).unwrap();
+    assert!(matches!(desk.begin(setup("second", None)), Err(RecordError::Busy)));
+    assert!(desk.written().is_some());
+    go_on(["link-a", "link-b"]);
+    let written = desk.end().unwrap();
+    go_on(["link-a", "link-b"]);
+    let read = recording::Reader::open(dir.path().join("both")).unwrap();
+    assert!(read.closed());
+    assert_eq!(read.frame_count(), written);
+    let (mut csi, mut poses) = (0, 0);
+    for frame in read.frames() {
+        match frame.unwrap() {
+            codec::Frame::Csi(frame) => {
+                assert_eq!(frame.link.as_str(), "link-a");
+                csi += 1;
+            }
+            codec::Frame::Pose(frame) => {
+                assert_eq!(&*frame.site, "a");
+                poses += 1;
+            }
+        }
+    }
+    assert!(csi > 0 && poses >= 2, "{csi} packets and {poses} frames");
+
+    desk.begin(setup("short", Some(Duration::ZERO))).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while desk.written().is_some() {
+        assert!(Instant::now() < end, "it ends by itself");
+        go_on(["link-a", "link-b"]);
+    }
+    assert!(recording::Reader::open(dir.path().join("short")).unwrap().closed());
+    drop(feeds);
+    pipeline.join();
+    assert!(matches!(desk.begin(setup("late", None)), Err(RecordError::Stopped)));
 }
 
 #[test]

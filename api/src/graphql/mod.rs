@@ -7,6 +7,7 @@ mod hub;
 mod live;
 mod past;
 mod query;
+mod recordings;
 mod scalars;
 mod setup;
 mod sse;
@@ -40,6 +41,7 @@ pub struct Query(
     setup::Routers,
     setup::Rules,
     setup::Templates,
+    recordings::Recorded,
 );
 
 /// The root of mutations.
@@ -50,6 +52,7 @@ pub struct Mutation(
     setup::ChangeRules,
     setup::ChangeTemplates,
     alerts::Settle,
+    recordings::Record,
 );
 
 /// The root of subscriptions.

@@ -10,6 +10,7 @@ mod openapi;
 mod params;
 mod persons;
 mod pose;
+mod recordings;
 mod reports;
 mod system;
 mod versions;
@@ -38,6 +39,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .merge(analytics::routes())
         .merge(export::routes())
         .merge(reports::routes())
+        .merge(recordings::routes())
         .merge(config::routes())
         .merge(alerts::routes())
         .merge(webhooks::routes())

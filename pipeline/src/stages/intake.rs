@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::assembly::{Assembler, CsiWindow};
-use super::output::RecordItem;
+use super::recorder::{RecordItem, Tap};
 use crate::health::StageStats;
 use crate::sources::{Packet, Speed, wall_ns};
 
@@ -25,7 +25,8 @@ pub struct Intake {
     inputs: Vec<Open>,
     assembler: Assembler,
     hop: Duration,
-    record: Option<Sender<RecordItem>>,
+    tap: Arc<Tap>,
+    record: Sender<RecordItem>,
     stats: Arc<StageStats>,
     /// When a packet was last taken.
     last: Option<Instant>,
@@ -41,16 +42,17 @@ struct Open {
 const TURN: usize = 64;
 
 impl Intake {
-    /// Feeds `assembler` from `inputs`; every packet also goes to `record`.
+    /// Feeds `assembler` from `inputs`; while its tap asks for packets, every one also goes to `record`.
     pub fn new(
         inputs: Vec<Input>,
         assembler: Assembler,
         hop: Duration,
-        record: Option<Sender<RecordItem>>,
+        (tap, record): (Arc<Tap>, Sender<RecordItem>),
         stats: Arc<StageStats>,
     ) -> Self {
         let inputs = inputs.into_iter().map(|input| Open { input, head: None }).collect();
-        Self { inputs, assembler, hop: hop.max(Duration::from_millis(1)), record, stats, last: None }
+        let hop = hop.max(Duration::from_millis(1));
+        Self { inputs, assembler, hop, tap, record, stats, last: None }
     }
 
     /// Runs until all inputs have ended or nobody takes windows.
@@ -149,9 +151,9 @@ impl Intake {
         let started = Instant::now();
         self.stats.taken.add(1);
         self.stats.queued.set(self.inputs.iter().map(|o| o.input.receiver.len() as u64).sum());
-        if let Some(record) = &self.record {
+        if self.tap.csi() {
             // A recorder that has died raised its fault; the pipeline goes on without it.
-            let _ = record.send(RecordItem::Csi(packet.frame.clone()));
+            let _ = self.record.send(RecordItem::Csi(packet.frame.clone()));
         }
         self.assembler.push(packet, emit);
         self.last = Some(Instant::now());

@@ -11,6 +11,7 @@ pub mod motion;
 pub mod output;
 pub mod persons;
 pub mod presence;
+pub mod recorder;
 pub mod segments;
 mod worker;
 

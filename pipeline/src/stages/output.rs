@@ -1,17 +1,15 @@
-//! The end of the way: frames into the rings, and recordings onto the disk.
+//! The end of the way: frames into the rings.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::persons::Finished;
+use super::recorder::{RecordItem, Tap};
 use super::worker::take;
-use crate::csi::CsiFrame;
 use crate::health::{Health, Part};
 use crate::pose::PoseFrame;
-use crate::recording::Writer;
 use crate::ring::RingWriter;
 
 /// Publishes frames in the ring of their site.
@@ -20,7 +18,9 @@ pub struct Output {
     /// Numbers for sites without a ring.
     numbers: HashMap<Arc<str>, u64>,
     frames_to: Option<Sender<PoseFrame>>,
-    record: Option<Sender<RecordItem>>,
+    /// Of the sites that may be recorded.
+    taps: HashMap<Arc<str>, Arc<Tap>>,
+    record: Sender<RecordItem>,
     health: Health,
 }
 
@@ -29,10 +29,10 @@ impl Output {
     pub fn new(
         rings: HashMap<Arc<str>, RingWriter>,
         frames_to: Option<Sender<PoseFrame>>,
-        record: Option<Sender<RecordItem>>,
+        (taps, record): (HashMap<Arc<str>, Arc<Tap>>, Sender<RecordItem>),
         health: Health,
     ) -> Self {
-        Self { rings, numbers: HashMap::new(), frames_to, record, health }
+        Self { rings, numbers: HashMap::new(), frames_to, taps, record, health }
     }
 
     /// Runs until its input ends.
@@ -70,9 +70,9 @@ impl Output {
                 frame.frame_id = *number;
             }
         }
-        if let Some(record) = &self.record {
+        if self.taps.get(&frame.site).is_some_and(|tap| tap.poses()) {
             // A recorder that has died raised its fault.
-            let _ = record.send(RecordItem::Pose(frame.clone()));
+            let _ = self.record.send(RecordItem::Pose(frame.clone()));
         }
         if let Some(frames) = &self.frames_to
             && frames.send(frame).is_err()
@@ -81,59 +81,5 @@ impl Output {
             self.frames_to = None;
         }
         true
-    }
-}
-
-/// What is recorded.
-#[derive(Clone, Debug)]
-pub enum RecordItem {
-    /// A packet.
-    Csi(CsiFrame),
-    /// A finished frame.
-    Pose(PoseFrame),
-}
-
-/// Writes a recording.
-pub struct Recorder {
-    writer: Writer,
-    health: Health,
-}
-
-impl Recorder {
-    /// Into this recording.
-    pub fn new(writer: Writer, health: Health) -> Self {
-        Self { writer, health }
-    }
-
-    /// Runs until its input ends, then closes the recording. What cannot be written raises a fault and is tried again
-    /// with the next frame.
-    pub fn run(mut self, input: &Receiver<RecordItem>) {
-        let stats = self.health.stage("recording");
-        loop {
-            let written = match input.recv_timeout(Duration::from_millis(500)) {
-                Ok(item) => {
-                    let started = take(&stats, input);
-                    let written = match &item {
-                        RecordItem::Csi(frame) => self.writer.write_csi(frame),
-                        RecordItem::Pose(frame) => self.writer.write_pose(frame),
-                    };
-                    stats.busy_ns.add(started.elapsed().as_nanos() as u64);
-                    written
-                }
-                Err(RecvTimeoutError::Timeout) => self.writer.flush_if_due(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            if written.is_ok() {
-                stats.given.set(self.writer.acknowledged());
-            }
-            self.health.set_fault("recording", written.err().map(|e| e.to_string()));
-        }
-        match self.writer.close() {
-            Ok(acknowledged) => stats.given.set(acknowledged),
-            Err(e) => {
-                tracing::error!("recording not closed: {e}");
-                self.health.set_fault("recording", Some(e.to_string()));
-            }
-        }
     }
 }
