@@ -1,5 +1,7 @@
 //! Configuration: defaults, then the file, then `INVISPOSE_…` variables, then flags, and where each value came from.
 
+mod listener;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use invispose_pipeline::understanding::{ActivityConfig, Clock, FallConfig, ZoneR
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use self::listener::{LimitsSection, TlsSection, UnixSection};
+
 /// Everything that can be configured. Every key has a default, so that no file is needed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +31,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Allow an address that others can reach, although there is no authentication.
     pub insecure_listen: bool,
+    /// The certificate of the API.
+    pub tls: TlsSection,
+    /// A Unix socket beside TCP, or instead of it.
+    pub unix: UnixSection,
+    /// What clients may take up.
+    pub limits: LimitsSection,
     /// Where rings, baselines and recordings live.
     pub data_dir: PathBuf,
     /// Where cleanup and the network run: `cpu`, `gpu`, `gpu:N` or `auto`.
@@ -183,6 +193,9 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             insecure_listen: false,
+            tls: TlsSection::default(),
+            unix: UnixSection::default(),
+            limits: LimitsSection::default(),
             data_dir: "invispose-data".into(),
             device: "auto".into(),
             api: ApiSection::default(),
@@ -370,7 +383,8 @@ fn check(config: Config) -> anyhow::Result<Config> {
     if config.window.hop_ms == 0 {
         bail!("window.hop_ms must be at least 1");
     }
-    if !config.listen.ip().is_loopback() && !config.insecure_listen {
+    listener::check(&config.tls, &config.unix, &config.limits)?;
+    if !config.listen.ip().is_loopback() && !config.insecure_listen && !config.unix.only {
         bail!(
             "listen = {}: others could reach this address, and there is no authentication; listen on 127.0.0.1 \
              behind a proxy that authenticates, or set insecure_listen = true",

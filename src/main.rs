@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod data_dir;
+mod listener;
 mod logging;
 mod output;
 mod places;

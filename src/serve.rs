@@ -1,6 +1,5 @@
 //! The composition root: configuration in, a running pipeline behind a running API out.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,6 +31,7 @@ use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
 use crate::config::{Config, DeprecatedSection};
 use crate::data_dir::DataDir;
+use crate::listener;
 use crate::output;
 use crate::places::{self, Place};
 
@@ -53,9 +53,8 @@ pub struct Options {
 /// Runs until ctrl-c or SIGTERM.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let started = Instant::now();
-    // Before anything expensive: an address that is taken should be known at once.
-    let listener =
-        TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
+    let opened = runtime.block_on(listener::open(config))?;
     let mut places = places::places(config, &options.sources, options.experimental_poses)?;
     let data = DataDir::open(&config.data_dir)?;
 
@@ -66,7 +65,6 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let model = model(&mut places, compute.clone())?;
     let first_frame = options.say_first_frame;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
     let store = runtime.block_on(Store::open(config.database.store(&config.data_dir))).context("database")?;
     let mut ids = PersonIds::open(data.path("person-ids"))?;
     ids.continue_after(runtime.block_on(store.last_person()).unwrap_or(0));
@@ -115,7 +113,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         allowed_hosts: config.api.allowed_hosts.clone(),
         allowed_origins: config.api.allowed_origins.clone(),
         deprecated: config.deprecated.iter().map(deprecation).collect(),
-        ..ApiConfig::default()
+        ..config.limits.api()
     };
     let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
         .with_alerts(alerts.clone())
@@ -123,17 +121,12 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .with_recordings(Recordings::new(recorder, data.path("recordings")));
 
     runtime.block_on(async move {
-        let listener = {
-            listener.set_nonblocking(true).context("listener")?;
-            tokio::net::TcpListener::from_std(listener).context("listener")?
-        };
         let mut signals = Signals::new()?;
-        let address = listener.local_addr().context("listener")?;
         // Kept zones are there before the first frame is.
         state.load().await;
         let outputs = Outputs::start(&state, &config.outputs(), &config.data_dir).await?;
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
-        let api = tokio::spawn(invispose_api::serve(state.clone(), listener, async {
+        let api = tokio::spawn(invispose_api::serve(state.clone(), opened.listeners, async {
             closed.await.ok();
         }));
         // The subscriber is there before the first frame can be.
@@ -145,7 +138,9 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         history.keep_alerts(&alerts).await;
         let pipeline = builder.start()?;
         // The service goes on when nobody reads what it prints.
-        let _ = output::line(format_args!("listening on http://{address}"));
+        for address in &opened.addresses {
+            let _ = output::line(format_args!("listening on {address}"));
+        }
 
         signals.wait().await;
         tracing::info!("stopping");

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::ApiConfig;
+use crate::listen::Peer;
 use crate::problem::Problem;
 
 #[derive(Clone, Debug)]
@@ -73,7 +74,9 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 }
 
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut response = match refuse(&guard, &request) {
+    let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+    let secured = encrypted && authority(request.uri(), request.headers()).is_some_and(has_name);
+    let mut response = match refuse(&guard, &request).or_else(|| encoded(request.headers())) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
@@ -88,7 +91,29 @@ pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    if secured {
+        headers
+            .entry(header::STRICT_TRANSPORT_SECURITY)
+            .or_insert(HeaderValue::from_static("max-age=31536000"));
+    }
     response
+}
+
+/// Browsers remember HTTPS for names only, and on loopback other servers share the name.
+fn has_name(authority: &str) -> bool {
+    let host = host_name(authority);
+    host.parse::<IpAddr>().is_err() && !is_loopback(&host)
+}
+
+/// Nothing that comes in is ever decompressed: a small body cannot become a large one.
+fn encoded(headers: &HeaderMap) -> Option<Problem> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return None;
+    }
+    let problem =
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request bodies are taken uncompressed only");
+    Some(problem.with("field", "Content-Encoding"))
 }
 
 fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {

@@ -21,6 +21,7 @@ pub mod graphql;
 pub mod grpc;
 mod guard;
 mod history;
+pub mod listen;
 mod metrics;
 mod movements;
 mod notices;
@@ -42,6 +43,7 @@ pub mod store;
 mod stream;
 pub mod system;
 mod time;
+mod tls;
 pub mod view;
 
 pub use scope::Scope;

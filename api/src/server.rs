@@ -8,28 +8,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Level;
 
 use crate::guard::{Guard, guard};
+use crate::listen::{Crowd, Fruitless, Listeners, Patience, Protocols, Tls};
 use crate::sockets::Sockets;
 use crate::{ApiState, graphql, grpc, metrics, pages, problem, rest, stream};
 
-/// Time for a client to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for open requests and sockets to end once the shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
-/// Bytes that the kernel takes ahead of what it has sent.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 64 << 10;
 
 /// All routes. `loopback`: the server listens on loopback only, and so answers to loopback names only. WebSockets end
 /// when `closing` becomes true.
@@ -61,28 +54,37 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
 /// The listener has no local address.
 pub async fn serve(
     state: ApiState,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let loopback = listener.local_addr()?.ip().is_loopback();
-    let loading = tokio::spawn(state.clone().keep_loading());
+    let listeners = listeners.into();
+    let loopback = listeners.loopback()?;
+    let mut background = JoinSet::new();
+    background.spawn(state.clone().keep_loading());
+    if let Some(tls) = listeners.tls() {
+        background.spawn(tls.clone().watch(state.connections().clone()));
+    }
     let (close, closing) = watch::channel(false);
-    let slots = Arc::new(Semaphore::new(state.config().connections));
-    let service = TowerToHyperService::new(router(state, loopback, closing));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
-    let graceful = GracefulShutdown::new();
+    let config = state.config();
+    let crowd = Crowd::new(config.connections, config.connections_per_address);
+    let protocols = Arc::new(Protocols::new(Patience {
+        head: config.head_timeout,
+        stalled: config.timeout,
+        headers: config.headers,
+        header_bytes: config.header_bytes,
+    }));
+    let service = TowerToHyperService::new(router(state.clone(), loopback, closing.clone()));
     tokio::pin!(shutdown);
     loop {
         let accepted = async {
-            let slot = slots.clone().acquire_owned().await;
-            (listener.accept().await, slot)
+            let room = crowd.room().await;
+            (listeners.accept().await, room)
         };
-        let (stream, slot) = tokio::select! {
+        let (stream, peer, room) = tokio::select! {
             () = &mut shutdown => break,
             accepted = accepted => match accepted {
-                (Ok((stream, _)), slot) => (stream, slot),
+                (Ok((stream, peer)), Some(room)) => (stream, peer, room),
+                (Ok(_), None) => break,
                 (Err(error), _) => {
                     // Out of file descriptors, or a client that left at once.
                     tracing::debug!(%error, "accept");
@@ -91,34 +93,27 @@ pub async fn serve(
                 }
             },
         };
-        prepare(&stream);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection.into_owned());
+        let stats = state.connections().clone();
+        stats.accepted.add(1);
+        let Some(seat) = crowd.seat(room, peer.address) else {
+            stats.refused.add(1);
+            continue;
+        };
+        let tls = listeners.tls().map(Tls::config);
+        let served = stream.serve(peer, tls, seat, protocols.clone(), service.clone(), closing.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = served.await {
+                stats.fruitless.add(u64::from(!matches!(error, Fruitless::Http(_))));
                 tracing::debug!(%error, "connection ended");
             }
-            drop(slot);
         });
     }
-    drop((listener, service));
-    loading.abort();
+    drop((listeners, service, closing));
+    background.abort_all();
     close.send_replace(true);
-    let end = async {
-        graceful.shutdown().await;
-        // Upgraded connections have left `graceful`; each WebSocket holds a receiver for as long as it lives.
-        close.closed().await;
-    };
-    if tokio::time::timeout(GRACE, end).await.is_err() {
+    // Each connection and each WebSocket holds a receiver for as long as it lives.
+    if tokio::time::timeout(GRACE, close.closed()).await.is_err() {
         tracing::warn!("connections still open after {} s are cut", GRACE.as_secs());
     }
     Ok(())
-}
-
-/// Frames are small and wanted now. What a client has not taken waits here, where it can still be replaced by a newer
-/// frame, and not in the kernel's buffer, which holds megabytes.
-fn prepare(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::ApiState;
 use crate::problem::Problem;
@@ -23,6 +25,7 @@ pub(crate) struct Sockets {
     slots: Arc<Semaphore>,
     message_limit: usize,
     patience: Duration,
+    idle: Duration,
     closing: watch::Receiver<bool>,
 }
 
@@ -42,8 +45,9 @@ impl Sockets {
         let config = state.config();
         Self {
             slots: Arc::new(Semaphore::new(config.sockets)),
-            message_limit: config.body_limit,
+            message_limit: config.message_limit,
             patience: config.timeout,
+            idle: config.socket_idle,
             closing,
         }
     }
@@ -67,7 +71,7 @@ impl Sockets {
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open")
                 .into_response();
         };
-        let (patience, closing) = (self.patience, self.closing.clone());
+        let (patience, idle, closing) = (self.patience, self.idle, self.closing.clone());
         let upgrade =
             if protocols.is_empty() { upgrade } else { upgrade.protocols(protocols.iter().copied()) };
         upgrade
@@ -75,7 +79,9 @@ impl Sockets {
             .max_message_size(self.message_limit)
             .max_frame_size(self.message_limit)
             .on_upgrade(move |socket| async move {
-                let (mut line, end) = talk(Line { socket, patience, closing }).await;
+                let heard = Instant::now();
+                let line = Line { socket, patience, idle, heard, asked: false, closing };
+                let (mut line, end) = talk(line).await;
                 if let Err(close) = end {
                     line.close(close).await;
                 }
@@ -89,6 +95,11 @@ impl Sockets {
 pub(crate) struct Line {
     socket: WebSocket,
     patience: Duration,
+    idle: Duration,
+    /// When the client last said anything.
+    heard: Instant,
+    /// It was asked since whether it is there.
+    asked: bool,
     closing: watch::Receiver<bool>,
 }
 
@@ -98,15 +109,33 @@ impl Line {
         self.socket.protocol().and_then(|p| p.to_str().ok())
     }
 
-    /// The next message; `None` once the client has gone, an error when the server stops. Nothing is lost when the future is dropped.
+    /// The next message; `None` once the client has gone, an error when the server stops or the client is silent for too long. Nothing
+    /// is lost when the future is dropped.
     pub(crate) async fn receive(&mut self) -> Result<Option<Message>, Close> {
-        tokio::select! {
-            biased;
-            _ = self.closing.wait_for(|&closing| closing) => Err(Close::new(1001, "the server stops")),
-            message = self.socket.recv() => Ok(match message {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => None,
-                Some(Ok(message)) => Some(message),
-            }),
+        loop {
+            let wait = if self.asked { self.idle } else { self.idle / 2 };
+            let message = tokio::select! {
+                biased;
+                _ = self.closing.wait_for(|&closing| closing) => {
+                    return Err(Close::new(1001, "the server stops"));
+                }
+                message = self.socket.recv() => Some(message),
+                () = sleep_until(self.heard + wait) => None,
+            };
+            match message {
+                Some(message) => {
+                    (self.heard, self.asked) = (Instant::now(), false);
+                    return Ok(match message {
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+                        Some(Ok(message)) => Some(message),
+                    });
+                }
+                None if self.asked => return Err(Close::new(1001, "nothing was heard of the client")),
+                None => {
+                    self.asked = true;
+                    self.send(Message::Ping(Bytes::new())).await?;
+                }
+            }
         }
     }
 

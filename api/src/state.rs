@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::Site;
 use crate::alerts::Alerts;
+use crate::listen::ConnectionStats;
 use crate::outputs::OutputStats;
 use crate::recordings::Recordings;
 use crate::setup::Turn;
@@ -21,14 +22,26 @@ use crate::store::Store;
 pub struct ApiConfig {
     /// A site without a new frame for this long is stale: its newest frame is no longer the present.
     pub stale_after: Duration,
-    /// Largest request body and WebSocket message, bytes.
+    /// Largest request body, bytes.
     pub body_limit: usize,
+    /// Largest WebSocket message, bytes.
+    pub message_limit: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// Bytes of a request's head, its line and header fields together.
+    pub header_bytes: usize,
+    /// Time for a request's head and for the TLS handshake, and for which a connection without a request stays open.
+    pub head_timeout: Duration,
     /// A request that is not answered by then gets 503; a client that takes no data for this long is dropped.
     pub timeout: Duration,
-    /// Open HTTP connections; more wait.
+    /// Open connections, WebSockets among them; more wait.
     pub connections: usize,
+    /// Open connections of one address, or of one /64 of IPv6; more are refused.
+    pub connections_per_address: usize,
     /// Open WebSockets; more are refused.
     pub sockets: usize,
+    /// A WebSocket that says nothing for half this time is asked whether it is there; one that stays silent is closed.
+    pub socket_idle: Duration,
     /// Open subscriptions of one WebSocket.
     pub subscriptions: usize,
     /// Versions of the REST API that will end.
@@ -55,9 +68,15 @@ impl Default for ApiConfig {
         Self {
             stale_after: Duration::from_secs(5),
             body_limit: 1 << 20,
+            message_limit: 256 << 10,
+            headers: 100,
+            header_bytes: 32 << 10,
+            head_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
-            connections: 4096,
+            connections: 8192,
+            connections_per_address: 1024,
             sockets: 4096,
+            socket_idle: Duration::from_secs(60),
             subscriptions: 64,
             deprecated: Vec::new(),
             allowed_hosts: Vec::new(),
@@ -84,6 +103,7 @@ struct Inner {
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
+    connections: Arc<ConnectionStats>,
     config: ApiConfig,
 }
 
@@ -124,6 +144,7 @@ impl ApiState {
                 turn,
                 started,
                 outputs: Arc::default(),
+                connections: Arc::default(),
                 config,
             }),
         }
@@ -188,6 +209,11 @@ impl ApiState {
     /// What went out by itself.
     pub fn outputs(&self) -> &OutputStats {
         &self.inner.outputs
+    }
+
+    /// Who came to the listeners.
+    pub fn connections(&self) -> &Arc<ConnectionStats> {
+        &self.inner.connections
     }
 
     /// All sites.

@@ -5,7 +5,6 @@ mod backoff;
 mod home_assistant;
 pub mod mqtt;
 mod queue;
-mod tls;
 pub mod webhooks;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use invispose_api::listen::{Listeners, Tls};
 use invispose_api::store::{Store, StoreConfig, Writer};
 use invispose_api::{ApiConfig, ApiState, Site, Wake};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
@@ -168,11 +169,14 @@ pub struct Options {
     pub database: Option<String>,
     /// Of an earlier server.
     pub dir: Option<tempfile::TempDir>,
+    /// TLS instead of plain TCP.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sites: vec!["lab"], slots: 64, config: ApiConfig::default(), database: None, dir: None }
+        let config = ApiConfig::default();
+        Self { sites: vec!["lab"], slots: 64, config, database: None, dir: None, tls: None }
     }
 }
 
@@ -222,7 +226,11 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(invispose_api::serve(state.clone(), listener, shutdown));
+        let mut listeners = Listeners::from(listener);
+        if let Some(tls) = options.tls {
+            listeners = listeners.with_tls(tls);
+        }
+        let task = tokio::spawn(invispose_api::serve(state.clone(), listeners, shutdown));
         Self {
             address,
             feeds,

@@ -9,8 +9,8 @@ use url::Url;
 
 use super::topics::{SITE, is_prefix};
 use super::wire::{Broker, Version};
-use crate::outputs::tls::{self, TlsError};
 use crate::scope::Scope;
+use crate::tls::{self, TlsError};
 
 /// `[mqtt]`
 #[derive(Clone, Debug, Serialize, Deserialize)]

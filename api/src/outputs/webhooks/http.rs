@@ -18,7 +18,7 @@ use super::guard::{Guard, Resolver};
 use super::registration::{Webhook, target};
 use super::{WebhooksConfig, WebhooksStartError, payload};
 use crate::Time;
-use crate::outputs::tls;
+use crate::tls;
 
 /// Redirects that are followed, with the same method and body (307 and 308 alone ask for that).
 const REDIRECTS: usize = 3;

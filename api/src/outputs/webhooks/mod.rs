@@ -33,9 +33,9 @@ use self::endpoint::{Endpoint, Shared};
 use self::http::Http;
 use self::logger::Logger;
 use self::manager::Manager;
-use super::tls::TlsError;
 use crate::ApiState;
 use crate::store::{Resource, StoreError};
+use crate::tls::TlsError;
 
 pub use config::WebhooksConfig;
 pub(crate) use desk::Desk;
