@@ -1,6 +1,8 @@
 //! The store beside a running ring, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "common/certificates.rs"]
+mod certificates;
 mod common;
 #[path = "common/postgres.rs"]
 mod postgres;
@@ -410,6 +412,34 @@ async fn writes_wait_while_the_database_is_away() {
     assert_eq!(bed.ids(all(Take::First(1000))).await.0, (1..=356).collect::<Vec<_>>());
     until("no fault", async || bed.health.faults().is_empty()).await;
     assert_eq!(bed.store.stats().queued.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn the_connection_may_be_encrypted() {
+    let made = tempfile::tempdir().unwrap();
+    certificates::make(made.path());
+    let Some((postgres, port)) = Postgres::start_tls(made.path()) else { return };
+    postgres.database("private");
+    let url = |mode: &str, authority: &Path| {
+        let authority = authority.display();
+        Some(format!("postgres://invispose@localhost:{port}/private?sslmode={mode}&sslrootcert={authority}"))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(config(dir.path(), url("verify-full", &made.path().join("ca.pem")))).await.unwrap();
+    store.create(Kind::Zone, "lab", "desk", &json!({ "name": "Desk" })).await.unwrap();
+    // As the server sees it; a division by zero fails.
+    let encrypted = "SELECT 1 / (count(*) > 0 AND bool_and(ssl))::int FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL";
+    assert!(postgres.sql("private", encrypted));
+
+    // One that another authority signed is not talked to.
+    let other = tempfile::tempdir().unwrap();
+    certificates::make(other.path());
+    let dir = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(config(dir.path(), url("verify-full", &other.path().join("ca.pem")))).await.unwrap();
+    let refused = store.resource(Kind::Zone, "lab", "desk").await.unwrap_err().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ mod spool;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -188,6 +188,8 @@ struct Inner {
     postgres: bool,
     /// The schema is up to date.
     ready: AtomicBool,
+    /// Why it is not, when it was tried last.
+    unready: Mutex<String>,
     stats: StoreStats,
     config: StoreConfig,
 }
@@ -226,7 +228,8 @@ impl Store {
             })
             .connect_lazy_with(options);
         let stats = StoreStats::default();
-        let inner = Inner { pool, postgres, ready: AtomicBool::new(false), stats, config };
+        let inner =
+            Inner { pool, postgres, ready: AtomicBool::new(false), unready: Mutex::default(), stats, config };
         let store = Self { inner: Arc::new(inner) };
         match store.prepare().await {
             Err(error @ (StoreError::Away(_) | StoreError::Database(_))) if postgres => {
@@ -253,7 +256,13 @@ impl Store {
         ]);
         match migrator.run(&self.inner.pool).await {
             Ok(()) => {}
-            Err(MigrateError::Execute(e)) => return Err(e.into()),
+            Err(MigrateError::Execute(e)) => {
+                let error = StoreError::from(e);
+                if let StoreError::Away(reason) = &error {
+                    self.inner.unready.lock().unwrap_or_else(PoisonError::into_inner).clone_from(reason);
+                }
+                return Err(error);
+            }
             Err(e) => return Err(e.into()),
         }
         self.inner.ready.store(true, Ordering::Release);
@@ -265,7 +274,8 @@ impl Store {
         if self.inner.ready.load(Ordering::Acquire) {
             Ok(&self.inner.pool)
         } else {
-            Err(StoreError::Away("it has not answered since the start".into()))
+            let reason = self.inner.unready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Err(StoreError::Away(format!("not once since the start: {reason}")))
         }
     }
 

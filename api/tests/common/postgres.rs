@@ -1,4 +1,5 @@
 //! A PostgreSQL server of one's own, on a socket in a temporary directory.
+#![allow(dead_code)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,18 +11,47 @@ pub struct Postgres {
     bin: PathBuf,
     dir: tempfile::TempDir,
     server: Option<Child>,
+    /// Settings of its own.
+    settings: Vec<String>,
 }
 
 impl Postgres {
     /// `None`, with the reason printed, where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// The same, reachable on `localhost` with TLS by `cert.pem` and `key.pem` of this folder.
+    pub fn start_tls(certificates: &Path) -> Option<(Self, u16)> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Self::start_with(|postgres| {
+            for file in ["cert.pem", "key.pem"] {
+                let to = postgres.dir.path().join(file);
+                fs::copy(certificates.join(file), &to).unwrap();
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+                // Where tests run as root the server is somebody else, and keys must be its own.
+                let _ = Command::new("chown").arg("postgres").arg(&to).stderr(Stdio::null()).status();
+            }
+            let path = |file: &str| postgres.dir.path().join(file).display().to_string();
+            vec![
+                "ssl=on".into(),
+                format!("ssl_cert_file={}", path("cert.pem")),
+                format!("ssl_key_file={}", path("key.pem")),
+                "listen_addresses=localhost".into(),
+                format!("port={port}"),
+            ]
+        });
+        server.map(|server| (server, port))
+    }
+
+    fn start_with(settings: impl FnOnce(&Self) -> Vec<String>) -> Option<Self> {
         let Some(bin) = bin() else {
             println!("skipped: no PostgreSQL server is installed (Debian: postgresql)");
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let mut postgres = Self { bin, dir, server: None };
+        let mut postgres = Self { bin, dir, server: None, settings: Vec::new() };
         let data = postgres.data();
         let made = postgres
             .command("initdb")
@@ -33,6 +63,7 @@ impl Postgres {
             println!("skipped: no PostgreSQL cluster: {}", String::from_utf8_lossy(&made.stderr));
             return None;
         }
+        postgres.settings = settings(&postgres);
         postgres.resume();
         Some(postgres)
     }
@@ -62,6 +93,7 @@ impl Postgres {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&socket);
         command.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+        command.args(self.settings.iter().flat_map(|s| ["-c", s.as_str()]));
         self.server = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let end = Instant::now() + Duration::from_secs(60);
         while !self.sql("postgres", "SELECT 1") {
@@ -70,9 +102,20 @@ impl Postgres {
         }
     }
 
-    fn sql(&self, database: &str, statement: &str) -> bool {
+    /// Does the server take this statement?
+    pub fn sql(&self, database: &str, statement: &str) -> bool {
         let mut command = Command::new(self.bin.join("psql"));
-        command.arg("-h").arg(self.dir.path()).args(["-U", "invispose", "-d", database, "-c", statement]);
+        let port = self.settings.iter().find_map(|s| s.strip_prefix("port=")).unwrap_or("5432");
+        command.arg("-h").arg(self.dir.path()).args([
+            "-p",
+            port,
+            "-U",
+            "invispose",
+            "-d",
+            database,
+            "-c",
+            statement,
+        ]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     }
 
