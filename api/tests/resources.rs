@@ -385,9 +385,10 @@ async fn systems_and_sites_are_described() {
     );
     server.feeds[0].publish(vec![]);
     let performance = server.get("/api/v1/system/performance").await.json();
+    let backend = if std::env::var_os("TEST_POSTGRES").is_some() { "postgresql" } else { "sqlite" };
     assert_eq!(
         (&performance["store"]["backend"], &performance["store"]["missed"]),
-        (&json!("sqlite"), &json!(0))
+        (&json!(backend), &json!(0))
     );
     let sites = server.get("/api/v1/sites").await.json();
     let links = &sites["sites"][0]["links"];

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -180,6 +181,34 @@ impl Default for Options {
     }
 }
 
+/// A database of this directory's own on the PostgreSQL server that `TEST_POSTGRES` names (`scripts/with-postgres`): the same tests run on
+/// both databases.
+fn postgres(dir: &Path) -> Option<String> {
+    let server = std::env::var("TEST_POSTGRES").ok()?;
+    let note = dir.join("database-url");
+    if let Ok(url) = std::fs::read_to_string(&note) {
+        return Some(url);
+    }
+    let of_dir = dir.file_name().unwrap().to_str().unwrap().to_lowercase();
+    let name: String = of_dir.chars().filter(char::is_ascii_alphanumeric).collect();
+    let statement = format!("CREATE DATABASE test_{name}_{}", std::process::id());
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    // Two at a time cannot copy the template.
+    while !std::process::Command::new("psql")
+        .args([&server, "-qc", &statement])
+        .output()
+        .unwrap()
+        .status
+        .success()
+    {
+        assert!(std::time::Instant::now() < end, "{statement}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let url = server.replacen("/postgres?", &format!("/test_{name}_{}?", std::process::id()), 1);
+    std::fs::write(&note, &url).unwrap();
+    Some(url)
+}
+
 impl Server {
     pub async fn start() -> Self {
         Self::with(Options::default()).await
@@ -203,7 +232,7 @@ impl Server {
         }
         let mut database =
             StoreConfig { write_every: Duration::from_millis(20), ..StoreConfig::new(dir.path()) };
-        database.url = options.database;
+        database.url = options.database.or_else(|| postgres(dir.path()));
         let store = Store::open(database).await.unwrap();
         // Nothing is held back.
         let free = EventKind::ALL.iter().map(|&kind| RateRule { kind, repeat_s: 0.0, per_minute: 1e9 });

@@ -1,5 +1,7 @@
 //! The demonstration room, live: the simulator in real time and the whole pipeline with the shipped network, in this process.
 
+#![allow(dead_code)]
+
 use std::path::Path;
 
 use invispose_api::Site;

@@ -73,7 +73,8 @@ pub fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as i64
 }
 
-fn person(id: u64, n: u64) -> Person {
+/// Somebody.
+pub fn person(id: u64, n: u64) -> Person {
     let x = 1.0 + ((n + 7 * id) % 100) as f32 / 37.0;
     let mut keypoints = [Keypoint::default(); 17];
     for (i, k) in keypoints.iter_mut().enumerate() {
