@@ -1,7 +1,5 @@
 //! The past as one row of frames, from the ring and the store.
 
-use std::sync::Arc;
-
 use invispose_pipeline::ring::{ReadError, RingReader};
 
 use crate::query::{Page, QueryError, Selection, Take, TimeRange};
@@ -103,13 +101,14 @@ impl Gathering<'_> {
         let (selection, range) = (self.selection.clone(), self.range);
         let (skip, wanted) = (self.skip, self.wanted - self.found.len());
         let read = move || {
-            let ring = selection.site().ring();
+            let site = selection.site();
+            let ring = site.ring();
             let start = range.from.map_or(0, |t| ring.first_at(t.as_ns())).max(ring.oldest()).max(first);
             let end = ring.head().saturating_add(1).min(end);
             let mut skipped = 0;
             let mut matching = |id: u64| {
                 // A frame that is overwritten between the two reads is gone, like those before it.
-                let view = ring.read(id).ok().and_then(|f| selection.matching(Arc::new(f), range))?;
+                let view = site.frame(id).and_then(|f| selection.matching(f, range))?;
                 if skipped < skip {
                     skipped += 1;
                     return None;

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 /// Frames whose publication times are kept: 12 s at 20 frames/s.
 const REMEMBERED: usize = 256;
+/// Frames that are kept as they were decoded.
+const DECODED: usize = 512;
 
 /// One site: cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ struct Inner {
     head: watch::Receiver<u64>,
     published: Arc<Mutex<VecDeque<Published>>>,
     newest: Mutex<Option<Arc<PoseFrame>>>,
+    decoded: Box<[Mutex<Option<Arc<PoseFrame>>>]>,
 }
 
 /// When a frame was published, by this process's clocks.
@@ -64,14 +67,30 @@ impl Site {
     pub fn new(config: SiteConfig, plan: FloorPlan, ring: RingReader) -> (Self, Wake) {
         let (sender, head) = watch::channel(0);
         let published = Arc::<Mutex<VecDeque<Published>>>::default();
-        let inner =
-            Inner { config, plan, ring, head, published: published.clone(), newest: Mutex::default() };
+        let decoded = (0..DECODED).map(|_| Mutex::default()).collect();
+        let newest = Mutex::default();
+        let inner = Inner { config, plan, ring, head, published: published.clone(), newest, decoded };
         (Self { inner: Arc::new(inner) }, Wake { head: sender, published })
     }
 
     /// What the configuration says about the site. Its zones in force are on the [`Site::floor`].
     pub fn config(&self) -> &SiteConfig {
         &self.inner.config
+    }
+
+    /// Is it this one?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// A frame that the ring has, decoded once for those who ask in short order.
+    pub(crate) fn frame(&self, id: u64) -> Option<Arc<PoseFrame>> {
+        let slot = self.inner.decoded.get(id as usize % DECODED)?;
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_none_or(|f| f.frame_id != id) {
+            *slot = Some(Arc::new(self.inner.ring.read(id).ok()?));
+        }
+        slot.clone()
     }
 
     /// Its frames.

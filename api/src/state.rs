@@ -14,6 +14,7 @@ use crate::alerts::Alerts;
 use crate::listen::ConnectionStats;
 use crate::outputs::OutputStats;
 use crate::recordings::Recordings;
+use crate::rest::Written;
 use crate::setup::Turn;
 use crate::store::Store;
 
@@ -103,6 +104,7 @@ struct Inner {
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
+    written: Arc<Written>,
     connections: Arc<ConnectionStats>,
     config: ApiConfig,
 }
@@ -144,6 +146,7 @@ impl ApiState {
                 turn,
                 started,
                 outputs: Arc::default(),
+                written: Arc::default(),
                 connections: Arc::default(),
                 config,
             }),
@@ -214,6 +217,11 @@ impl ApiState {
     /// Who came to the listeners.
     pub fn connections(&self) -> &Arc<ConnectionStats> {
         &self.inner.connections
+    }
+
+    /// Frames as REST writes them.
+    pub(crate) fn written(&self) -> &Written {
+        &self.inner.written
     }
 
     /// All sites.

@@ -80,6 +80,14 @@ impl FrameView {
         Self { floor: site.floor(), site, frame, kept }
     }
 
+    /// The same persons of the same frame, in the same zones.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        self.frame.frame_id == other.frame.frame_id
+            && self.site.is(&other.site)
+            && Arc::ptr_eq(&self.floor, &other.floor)
+            && self.kept == other.kept
+    }
+
     /// The frame as the ring has it, with all persons.
     pub fn frame(&self) -> &PoseFrame {
         &self.frame

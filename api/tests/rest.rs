@@ -122,6 +122,39 @@ async fn filters_keep_persons_and_name_what_does_not_exist() {
 }
 
 #[tokio::test]
+async fn each_is_told_what_they_asked_for() {
+    let mut server = Server::start().await;
+    let zone = json!({ "id": "north", "polygon_m": [[0.0, 0.0], [5.0, 0.0], [5.0, 4.0]] });
+    let made = server.send("POST", "/api/v1/config/zones", &[], zone).await;
+    let north = server.state.sites()[0].floor().number("north").unwrap();
+    server.feeds[0].publish_frame(|frame| {
+        frame.persons = vec![person(1, 0.9, 1.0, Some(north)), person(2, 0.6, 2.0, None)];
+        frame.provenance.model = Some("\",\"stale\":true,\"}".into());
+    });
+    let past = history(1, 10, "");
+    for _ in 0..2 {
+        let frame = server.get("/api/v1/pose/current").await.json();
+        assert_eq!(persons(&frame), ["1", "2"]);
+        assert_eq!(frame["persons"][0]["zone_id"], "north");
+        assert_eq!(frame["metadata"]["model"], "\",\"stale\":true,\"}");
+        assert_eq!(
+            (&frame["metadata"]["stale"], &frame["metadata"]["latency_ms"]),
+            (&json!(false), &Value::Null)
+        );
+        assert!(frame["metadata"]["age_ms"].as_f64().unwrap() >= 0.0);
+        assert_eq!(persons(&server.get("/api/v1/pose/current?min_confidence=0.8").await.json()), ["1"]);
+        assert_eq!(persons(&server.get("/api/v1/pose/current?zone_id=north").await.json()), ["1"]);
+        let page = server.get(&past).await.json();
+        assert_eq!((ids(&page), persons(&page[0])), (vec![1], vec!["1", "2"]));
+    }
+    // What a zone is called is looked up when somebody asks.
+    let tag = made.header("etag").to_owned();
+    let gone = server.send("DELETE", "/api/v1/config/zones/north", &[("if-match", &tag)], Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    assert_eq!(server.get("/api/v1/pose/current").await.json()["persons"][0]["zone_id"], Value::Null);
+}
+
+#[tokio::test]
 async fn history_is_filtered_and_paged() {
     let mut server = Server::start().await;
     for n in 1..=20 {

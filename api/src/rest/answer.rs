@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -45,14 +46,14 @@ pub(super) fn json(request: &HeaderMap, body: &impl Serialize) -> Result<Respons
 }
 
 /// The same with a tag of one's own.
-pub(super) fn tagged(request: &HeaderMap, tag: &str, bytes: Vec<u8>) -> Response {
+pub(super) fn tagged(request: &HeaderMap, tag: &str, body: impl Into<Body>) -> Response {
     let cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let etag = (header::ETAG, HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\"")));
     if matches(request, header::IF_NONE_MATCH, tag) {
         return (StatusCode::NOT_MODIFIED, [cache, etag]).into_response();
     }
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    ([cache, etag, kind], bytes).into_response()
+    ([cache, etag, kind], body.into()).into_response()
 }
 
 /// Does the header name this tag? Tags are compared weakly (RFC 9110, 8.8.3.2).

@@ -15,6 +15,7 @@ mod reports;
 mod system;
 mod versions;
 mod webhooks;
+mod written;
 mod zones;
 
 use axum::Router;
@@ -28,6 +29,7 @@ use crate::problem::Problem;
 
 pub use openapi::openapi;
 pub(crate) use reports::begin_report;
+pub(crate) use written::Written;
 
 /// All that belongs to a version of the API; paths start behind `/api/v1`.
 fn resources() -> OpenApiRouter<ApiState> {

@@ -44,9 +44,8 @@ async fn current(
         u8::from(frame.is_stale(stale_after)),
         crc32fast::hash(shown.as_bytes())
     );
-    let body = contract::PoseFrame::new(&frame, stale_after);
-    let bytes = serde_json::to_vec(&body).map_err(|e| Problem::internal(&e))?;
-    Ok(tagged(&headers, &tag, bytes))
+    let text = state.written().frame(&frame, stale_after).map_err(|e| Problem::internal(&e))?;
+    Ok(tagged(&headers, &tag, text.into_body()))
 }
 
 /// Frames of `start_time <= timestamp < end_time`, oldest first.
@@ -71,15 +70,14 @@ async fn history(
     let page = Page { after: None, before: None, skip, take: Take::First(limit) };
     let slice = selection.history(TimeRange { from: Some(from), to: Some(to) }, page).await?;
     let stale_after = state.config().stale_after;
-    let frames: Vec<_> = slice.frames.iter().map(|f| contract::PoseFrame::new(f, stale_after)).collect();
     // Ages change and frames do not: a weak tag over what was asked and which frames came.
     let mut hash = DefaultHasher::new();
     uri.query().hash(&mut hash);
     for frame in &slice.frames {
         (frame.frame().frame_id, frame.person_count(), frame.is_stale(stale_after)).hash(&mut hash);
     }
-    let bytes = serde_json::to_vec(&frames).map_err(|e| Problem::internal(&e))?;
-    let mut response = tagged(&headers, &format!("W/\"{:016x}\"", hash.finish()), bytes);
+    let text = state.written().frames(&slice.frames, stale_after).map_err(|e| Problem::internal(&e))?;
+    let mut response = tagged(&headers, &format!("W/\"{:016x}\"", hash.finish()), text.into_body());
     if slice.more {
         let mut next = form_urlencoded::Serializer::new(String::new());
         next.append_pair("start_time", &from.to_string()).append_pair("end_time", &to.to_string());
