@@ -68,6 +68,14 @@ pub enum Command {
     /// Train the pose network on simulated rooms
     #[command(after_help = "Example: invispose train models/configs/pose.toml --out training")]
     Train(Train),
+    /// Teach a site its own room: the quiet baseline, activities, numbers of people
+    #[command(
+        subcommand,
+        after_help = "Example: invispose calibrate baseline --source udp://0.0.0.0:5005\n         \
+                      invispose calibrate activity --recording walking=walk1.ivr --recording walking=walk2.ivr \
+                      --recording sitting=sit1.ivr --recording sitting=sit2.ivr"
+    )]
+    Calibrate(Calibrate),
     /// Measure a model or detector against ground truth
     #[command(after_help = "Example: invispose evaluate --suite unseen-room --json")]
     Evaluate(Evaluate),
@@ -239,6 +247,49 @@ pub struct Train {
     pub out: PathBuf,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Calibrate {
+    /// Listen to a room that is quiet and without people, and keep what its links are like
+    Baseline(CalibrateBaseline),
+    /// Learn from labelled recordings of the site what people do, by the signal alone
+    Activity(CalibrateSignal),
+    /// Learn from labelled recordings of the site how many people are there, by the signal alone
+    Count(CalibrateSignal),
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateBaseline {
+    /// Where the baseline is kept [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where packets come from: udp://…, nexmon://…, or a recording of the site, file:…, recording:… (repeatable) [default: the
+    /// configured sources]
+    #[arg(long, value_name = "URI")]
+    pub source: Vec<String>,
+    /// How long to listen to sources that are live, 10 to 900
+    #[arg(long, default_value_t = 30.0)]
+    pub seconds: f64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateSignal {
+    /// Where the classifier is kept [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Which site [default: the only configured one, else `default`]
+    #[arg(long, value_name = "ID")]
+    pub site: Option<String>,
+    /// What was done, or how many people were there, in a recording or capture of the site; two or more of each (repeatable)
+    #[arg(long, value_name = "LABEL=FILE", required = true, value_parser = parse_labelled)]
+    pub recording: Vec<(String, PathBuf)>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Evaluate {
     /// Which truth to measure against
@@ -259,6 +310,11 @@ pub struct Evaluate {
     /// Where the network runs: cpu, gpu, gpu:N or auto
     #[arg(long, default_value = "cpu")]
     pub device: String,
+}
+
+fn parse_labelled(text: &str) -> Result<(String, PathBuf), String> {
+    let (label, file) = text.split_once('=').ok_or("write LABEL=FILE, e.g. walking=walk1.ivr")?;
+    Ok((label.to_owned(), file.into()))
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {

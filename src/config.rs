@@ -14,10 +14,13 @@ use invispose_api::outputs::webhooks::WebhooksConfig;
 use invispose_api::store::{Keep, StoreConfig};
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
+use invispose_pipeline::signal::SignalConfig;
 use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::tracking::TrackerConfig;
-use invispose_pipeline::understanding::{ActivityConfig, Clock, FallConfig, ZoneRules};
+use invispose_pipeline::understanding::{
+    ActivityConfig, BreathRules, Clock, CountRules, FallConfig, ZoneRules,
+};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -67,6 +70,12 @@ pub struct Config {
     pub activity: ActivityConfig,
     /// What counts as a fall.
     pub falls: FallConfig,
+    /// How people are counted.
+    pub count: CountRules,
+    /// Whose breath it is.
+    pub breath: BreathRules,
+    /// When the classifiers that a site has taught are believed.
+    pub signal: SignalConfig,
     /// What becomes an event.
     pub watch: WatchConfig,
     /// When the pipeline's own troubles become events.
@@ -211,6 +220,9 @@ impl Default for Config {
             zones: ZoneRules::default(),
             activity: ActivityConfig::default(),
             falls: FallConfig::default(),
+            count: CountRules::default(),
+            breath: BreathRules::default(),
+            signal: SignalConfig::default(),
             watch: WatchConfig::default(),
             monitor: MonitorConfig::default(),
             deprecated: Vec::new(),
@@ -404,6 +416,17 @@ fn check(config: Config) -> anyhow::Result<Config> {
     }
     if !(0.0..=1.0).contains(&presence.quantile) || !(0.0..=1.0).contains(&presence.breathing.min_quality) {
         bail!("presence.quantile and presence.breathing.min_quality are shares, 0 to 1");
+    }
+    let signal = &config.signal;
+    for (key, share) in [
+        ("signal.min_probability", f64::from(signal.min_probability)),
+        ("signal.min_accuracy", f64::from(signal.min_accuracy)),
+        ("presence.fit", f64::from(presence.fit)),
+        ("count.missed", config.count.missed),
+    ] {
+        if !(0.0..=1.0).contains(&share) {
+            bail!("{key} = {share}: a share, 0 to 1, is needed");
+        }
     }
     if config.ring.slots < 2 {
         bail!("ring.slots must be at least 2");

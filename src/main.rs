@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use toml::Value;
 
-use cli::{Cli, Command, Common};
+use cli::{Calibrate, Cli, Command, Common};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -57,6 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Ring(args) => commands::ring::run(&args),
         Command::Config(args) => commands::config::run(&args, &loaded),
         Command::Train(args) => commands::train::run(&args),
+        Command::Calibrate(args) => commands::calibrate::run(&args, &loaded.config),
         Command::Evaluate(args) => commands::evaluate::run(&loaded.config, &args),
     }
 }
@@ -86,12 +87,18 @@ fn flags(cli: &Cli) -> Vec<(&'static str, Value, &'static str)> {
         Command::Replay(args) => Some(&args.serve.common),
         _ => None,
     };
+    let calibrated = match &cli.command {
+        Command::Calibrate(Calibrate::Baseline(args)) => args.data_dir.as_ref(),
+        Command::Calibrate(Calibrate::Activity(args) | Calibrate::Count(args)) => args.data_dir.as_ref(),
+        _ => None,
+    };
+    let data_dir = common.and_then(|c| c.data_dir.as_ref()).or(calibrated);
+    if let Some(dir) = data_dir {
+        flags.push(("data_dir", Value::String(dir.to_string_lossy().into_owned()), "--data-dir"));
+    }
     if let Some(common) = common {
         if let Some(listen) = common.listen {
             flags.push(("listen", Value::String(listen.to_string()), "--listen"));
-        }
-        if let Some(dir) = &common.data_dir {
-            flags.push(("data_dir", Value::String(dir.to_string_lossy().into_owned()), "--data-dir"));
         }
         if let Some(device) = &common.device {
             flags.push(("device", Value::String(device.clone()), "--device"));

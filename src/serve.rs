@@ -22,6 +22,7 @@ use invispose_pipeline::ring::{RingConfig, RingWriter};
 use invispose_pipeline::sources::{self, SourceSpec};
 use invispose_pipeline::stages::assembly::AssemblyConfig;
 use invispose_pipeline::stages::baseline::Baseline;
+use invispose_pipeline::stages::calibration::Calibrations;
 use invispose_pipeline::stages::gather::BatchConfig;
 use invispose_pipeline::stages::inference::NetworkModel;
 use invispose_pipeline::stages::persons::Rules;
@@ -29,6 +30,7 @@ use invispose_pipeline::stages::recorder::{RecordDesk, RecordSetup};
 use invispose_pipeline::tracking::PersonIds;
 use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
+use crate::commands::calibrate;
 use crate::config::{Config, DeprecatedSection};
 use crate::data_dir::DataDir;
 use crate::listener;
@@ -74,6 +76,7 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let alerts = AlertDesk::new(engine, events.clone());
     let radio = Radio::default();
     let recorder = RecordDesk::default();
+    let calibrations = Calibrations::default();
     let mut builder = PipelineBuilder::new(health.clone())
         .events(events.clone())
         .rules(rules(config))
@@ -81,6 +84,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         .alerts(alerts.clone())
         .radio(radio.clone())
         .recorder(recorder.clone())
+        .calibrations(calibrations.clone())
+        .signal(config.signal.clone())
         .person_ids(ids)
         .assembly(AssemblyConfig {
             hop: Duration::from_millis(config.window.hop_ms.into()),
@@ -118,7 +123,8 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
         .with_alerts(alerts.clone())
         .with_radio(radio)
-        .with_recordings(Recordings::new(recorder, data.path("recordings")));
+        .with_recordings(Recordings::new(recorder, data.path("recordings")))
+        .with_calibrations(calibrations);
 
     runtime.block_on(async move {
         let mut signals = Signals::new()?;
@@ -164,6 +170,8 @@ fn rules(config: &Config) -> Rules {
         zones: config.zones.clone(),
         activity: config.activity.clone(),
         falls: config.falls.clone(),
+        count: config.count.clone(),
+        breath: config.breath.clone(),
     }
 }
 
@@ -225,8 +233,13 @@ fn open_site(
         if learned.links.is_empty() {
             bail!("{}: too short, or never quiet: no baseline can be learned from it", capture.display());
         }
-        merge(&mut baseline, learned);
+        baseline.get_or_insert_default().merge(learned);
     }
+
+    // What a site was taught holds for its own links: those on the air, and recordings that the operator says are of it.
+    let configured = config.sites.iter().any(|s| s.id == id);
+    let own = place.live() || configured && !place.simulated();
+    let signal = if own { calibrate::load(data, &id)? } else { Vec::new() };
 
     let mut opened = Vec::new();
     for spec in &place.sources {
@@ -238,21 +251,11 @@ fn open_site(
         baseline_file: place.live().then_some(baseline_file),
         calibrated: place.earned,
         floor: Some(floor),
+        signal,
         ring: Some(ring),
         ..SiteSetup::new(place.site, opened)
     };
     Ok((site, setup))
-}
-
-/// Later knowledge of a link replaces earlier.
-fn merge(into: &mut Option<Baseline>, newer: Baseline) {
-    match into {
-        None => *into = Some(newer),
-        Some(old) => {
-            old.links.retain(|o| !newer.links.iter().any(|n| n.link == o.link && n.layout == o.layout));
-            old.links.extend(newer.links);
-        }
-    }
 }
 
 fn record_setup(path: &Path, places: &[Place]) -> anyhow::Result<RecordSetup> {

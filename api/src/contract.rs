@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::Time;
 use crate::view::{BoxView, FrameView, KeypointView, PersonView, decimal, source_name};
-use invispose_pipeline::pose::Activity;
+use invispose_pipeline::pose::{self, Activity};
 
 /// What was sensed in one window of one site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,6 +39,12 @@ struct Metadata {
     /// Missing unless it is reliable.
     #[serde(skip_serializing_if = "Option::is_none")]
     breathing: Option<Breathing>,
+    /// How many people are there; missing where nothing says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<Count>,
+    /// What somebody does, by the signal alone; missing where no classifier was taught on this site, and where it cannot tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<SignalActivity>,
     /// Published more than `stale_after` ago or in an earlier run: not the present state.
     stale: bool,
     /// Since its publication.
@@ -67,6 +73,29 @@ struct Breathing {
     quality: f64,
 }
 
+/// How many people are there, and how far that is known.
+#[derive(Debug, Serialize, ToSchema)]
+struct Count {
+    /// Expected number of people.
+    mean: f64,
+    /// With a probability of at least 0.9 there are at least so many people…
+    low: u8,
+    /// …and at most so many.
+    high: u8,
+    /// `presence` (the signal shows that nobody is there), `tracks` (the people who are followed) or `signal` (a classifier that the site
+    /// taught).
+    basis: &'static str,
+}
+
+/// What somebody does, by the signal alone.
+#[derive(Debug, Serialize, ToSchema)]
+struct SignalActivity {
+    /// As the site calls it.
+    name: String,
+    /// 0..1.
+    probability: f64,
+}
+
 /// A detected person.
 #[derive(Debug, Serialize, ToSchema)]
 struct Person {
@@ -86,6 +115,9 @@ struct Person {
     position_m: [f64; 3],
     /// Metres per second.
     velocity_m_s: [f64; 3],
+    /// Missing unless it is reliable and the places of links and people say that it is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breathing: Option<Breathing>,
 }
 
 /// One of the 17 COCO keypoints.
@@ -129,14 +161,28 @@ impl PoseFrame {
                     motion_level: decimal(p.motion_level),
                     coverage: decimal(p.coverage),
                 }),
-                breathing: frame
-                    .breathing
-                    .map(|b| Breathing { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }),
+                breathing: frame.breathing.map(Breathing::from),
+                count: frame.count.map(|c| Count {
+                    mean: decimal(c.mean),
+                    low: c.low,
+                    high: c.high,
+                    basis: c.basis.name(),
+                }),
+                activity: frame.activity.as_ref().map(|a| SignalActivity {
+                    name: a.name.as_ref().to_owned(),
+                    probability: decimal(a.probability),
+                }),
                 stale: view.is_stale(stale_after),
                 age_ms: view.age_ms(),
                 latency_ms: view.latency_ms(),
             },
         }
+    }
+}
+
+impl From<pose::Breathing> for Breathing {
+    fn from(b: pose::Breathing) -> Self {
+        Self { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }
     }
 }
 
@@ -151,6 +197,7 @@ impl From<&PersonView> for Person {
             zone_id: person.zone().map(|z| z.id.clone()),
             position_m: person.position_m(),
             velocity_m_s: person.velocity_m_s(),
+            breathing: person.breathing().map(Breathing::from),
         }
     }
 }

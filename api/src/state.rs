@@ -7,6 +7,7 @@ use invispose_pipeline::Health;
 use invispose_pipeline::alerts::{Alert, AlertDesk};
 use invispose_pipeline::events::EventBus;
 use invispose_pipeline::radio::Radio;
+use invispose_pipeline::stages::calibration::Calibrations;
 use tokio::sync::broadcast;
 
 use crate::Site;
@@ -101,6 +102,7 @@ struct Inner {
     alerts: OnceLock<Alerts>,
     radio: OnceLock<Radio>,
     recordings: OnceLock<Recordings>,
+    calibrations: OnceLock<Calibrations>,
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
@@ -143,6 +145,7 @@ impl ApiState {
                 alerts: OnceLock::new(),
                 radio: OnceLock::new(),
                 recordings: OnceLock::new(),
+                calibrations: OnceLock::new(),
                 turn,
                 started,
                 outputs: Arc::default(),
@@ -177,6 +180,18 @@ impl ApiState {
     /// Recordings; `None` where nothing is recorded.
     pub(crate) fn recordings(&self) -> Option<&Recordings> {
         self.inner.recordings.get()
+    }
+
+    /// With those who calibrate.
+    #[must_use]
+    pub fn with_calibrations(self, calibrations: Calibrations) -> Self {
+        self.inner.calibrations.get_or_init(|| calibrations);
+        self
+    }
+
+    /// Calibration of all sites.
+    pub(crate) fn calibrations(&self) -> &Calibrations {
+        self.inner.calibrations.get_or_init(Calibrations::default)
     }
 
     /// The signal as it is at present.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use invispose_pipeline::floor::Floor;
-use invispose_pipeline::pose::{Activity, KEYPOINT_NAMES};
+use invispose_pipeline::pose::{Activity, Breathing, KEYPOINT_NAMES};
 use invispose_pipeline::site::ZoneConfig;
 use invispose_pipeline::{Person, PoseFrame, SourceKind};
 
@@ -168,6 +168,11 @@ impl PersonView {
     /// What they do, where it is known.
     pub fn activity(&self) -> Option<Activity> {
         self.person().and_then(|p| p.activity)
+    }
+
+    /// How they breathe, where that is known.
+    pub fn breathing(&self) -> Option<Breathing> {
+        self.person().and_then(|p| p.breathing)
     }
 
     /// Where they are, where that zone is still in force.

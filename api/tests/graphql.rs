@@ -38,7 +38,8 @@ async fn the_current_frame_with_everything() {
     let query = "query ($zone: ID, $least: Float! = 0.5) { currentFrame(zoneId: $zone, minConfidence: $least) {
         id site { id name roomM { z } zones { id name } } time processingTimeMs latencyMs ageMs stale
         provenance { source model calibrated experimental } presence { present motionLevel coverage } breathing { rateBpm quality } personCount
-        persons { id confidence positionM { x y z } velocityMS { x } activity zone { id name }
+        count { mean low high basis } activity { name probability }
+        persons { id confidence positionM { x y z } velocityMS { x } activity zone { id name } breathing { rateBpm quality }
             boundingBox { x y width height } keypoints { id name x y positionM { z } confidence } } } }";
     let answer = server.graphql(query, json!({})).await;
     let frame = &answer["data"]["currentFrame"];
@@ -54,6 +55,9 @@ async fn the_current_frame_with_everything() {
     );
     assert_eq!(frame["presence"], json!({ "present": true, "motionLevel": 2.5, "coverage": 1.0 }));
     assert_eq!(frame["breathing"], json!({ "rateBpm": 14.5, "quality": 0.75 }));
+    assert_eq!(frame["count"], json!({ "mean": 2.25, "low": 2, "high": 3, "basis": "TRACKS" }));
+    assert_eq!(frame["activity"], json!({ "name": "washing up", "probability": 0.75 }));
+    assert_eq!(frame["persons"][0]["breathing"], json!({ "rateBpm": 12.25, "quality": 0.5 }));
     assert_eq!(
         (&frame["stale"], &frame["latencyMs"], &frame["personCount"]),
         (&json!(false), &Value::Null, &json!(1))
@@ -848,5 +852,18 @@ async fn documents_are_named_by_their_hash() {
     for query in [Some("{ sites { id } }"), None] {
         let answer = server.post("/graphql", &json_type, ask(query, hash)).await.json();
         assert_eq!(answer["data"]["sites"][0]["id"], "lab", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_quiet_room_is_calibrated_where_packets_come_from() {
+    let server = Server::start().await;
+    let query = "{ calibration { siteId state seconds endedAt reason links { linkId layout quietLevel learnedAt holds dropped } } }";
+    let answer = server.graphql(query, json!({})).await;
+    assert_eq!(answer["data"]["calibration"]["state"], "NEVER", "{answer}");
+    for (seconds, code) in [(30.0, "CONFLICT"), (5.0, "BAD_ARGUMENT")] {
+        let ask = "mutation ($s: Float!) { calibrateBaseline(seconds: $s) { state } }";
+        let answer = server.graphql(ask, json!({ "s": seconds })).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], code, "{answer}");
     }
 }

@@ -59,6 +59,9 @@ async fn the_current_frame_has_the_contracts_shape() {
     assert_eq!(metadata["experimental"], true);
     assert_eq!(metadata["presence"], json!({ "present": true, "motion_level": 2.5, "coverage": 1.0 }));
     assert_eq!(metadata["breathing"], json!({ "rate_bpm": 14.5, "quality": 0.75 }));
+    assert_eq!(metadata["count"], json!({ "mean": 2.25, "low": 2, "high": 3, "basis": "tracks" }));
+    assert_eq!(metadata["activity"], json!({ "name": "washing up", "probability": 0.75 }));
+    assert_eq!(frame["persons"][0]["breathing"], json!({ "rate_bpm": 12.25, "quality": 0.5 }));
     assert_eq!(metadata["stale"], false);
     assert_eq!(metadata["latency_ms"], Value::Null, "only live frames carry this host's time");
 

@@ -166,6 +166,7 @@ fn frame(id: u64) -> PoseFrame {
         keypoints: [Keypoint { position_m: [1.0, 2.0, 1.5], confidence: 0.8 }; 17],
         activity: Some(Activity::Walking),
         zone: Some(1),
+        breathing: None,
     };
     PoseFrame {
         frame_id: id,
@@ -180,6 +181,8 @@ fn frame(id: u64) -> PoseFrame {
         },
         presence: Some(Presence { present: true, motion_level: 2.0, coverage: 1.0 }),
         breathing: None,
+        count: None,
+        activity: None,
         persons: (0..4).map(person).collect(),
     }
 }

@@ -87,6 +87,8 @@ fn main() {
                 },
                 presence: None,
                 breathing: None,
+                count: None,
+                activity: None,
                 persons,
             });
         }

@@ -2,8 +2,11 @@
 //!
 //! For small training sets with features that hang together: it has no step size, no seed and one parameter.
 
+use serde::{Deserialize, Serialize};
+
 /// A trained classifier.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Discriminant {
     features: usize,
     mean: Vec<f64>,
@@ -73,6 +76,34 @@ impl Discriminant {
             weights.extend(weight);
         }
         Some(Self { features, mean, scale, weights, constant })
+    }
+
+    /// Whether all arrays have the sizes that the number of features and classes asks for, and hold numbers: one that was read from a file
+    /// may not.
+    pub fn is_whole(&self) -> bool {
+        let all = [&self.mean, &self.scale, &self.weights, &self.constant];
+        self.features > 0
+            && self.mean.len() == self.features
+            && self.scale.len() == self.features
+            && self.weights.len() == self.features * self.constant.len()
+            && all.iter().all(|values| values.iter().all(|v| v.is_finite()))
+    }
+
+    /// Features of a row.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.constant.len()
+    }
+
+    /// How far a row is from what was learned: the mean square of its features in standard deviations from their means, 1 on average
+    /// over the training rows.
+    pub fn strangeness(&self, row: &[f64]) -> f64 {
+        let square = |(v, (m, s)): (&f64, (&f64, &f64))| ((v - m) * s).powi(2);
+        row.iter().zip(self.mean.iter().zip(&self.scale)).map(square).sum::<f64>() / self.features as f64
     }
 
     /// One score a class for a row of features: the logarithm of the class's likelihood, up to a common constant.

@@ -19,6 +19,7 @@ pub mod pose;
 pub mod radio;
 pub mod recording;
 pub mod ring;
+pub mod signal;
 pub mod site;
 pub mod sources;
 pub mod stages;

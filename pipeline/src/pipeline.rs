@@ -22,18 +22,21 @@ use crate::health::{Health, Part, SourceStats};
 use crate::pose::{PoseFrame, SourceKind};
 use crate::radio::Radio;
 use crate::ring::RingWriter;
+use crate::signal::{SignalConfig, SignalModel, SignalWatch};
 use crate::site::SiteConfig;
 use crate::sources::{FrameSender, Source, Speed, Stop, StopHandle, WhenFull, wall_ns};
 use crate::stages::assembly::{Assembler, AssemblyConfig};
 use crate::stages::baseline::Baseline;
+use crate::stages::calibration::Calibrations;
 use crate::stages::cleanup::Cleanup;
 use crate::stages::gather::BatchConfig;
 use crate::stages::inference::{Inference, PoseModel, SitePolicy};
 use crate::stages::intake::{Input, Intake};
 use crate::stages::output::Output;
 use crate::stages::persons::{Persons, Rules};
-use crate::stages::presence::{PresenceConfig, SitePresence};
+use crate::stages::presence::PresenceConfig;
 use crate::stages::recorder::{COMPONENT, RecordDesk, RecordSetup, Recorder};
+use crate::stages::site_presence::SitePresence;
 use crate::stages::{Worker, stage};
 use crate::tracking::PersonIds;
 
@@ -61,6 +64,8 @@ pub struct SiteSetup {
     pub calibrated: bool,
     /// Its zones, where they change while it runs; `None`: those of `config` for good.
     pub floor: Option<FloorPlan>,
+    /// Classifiers that it has taught, one a task.
+    pub signal: Vec<SignalModel>,
     /// Where its frames go; `None` = nowhere, e.g. for a recording.
     pub ring: Option<RingWriter>,
 }
@@ -75,6 +80,7 @@ impl SiteSetup {
             baseline_file: None,
             calibrated: false,
             floor: None,
+            signal: Vec::new(),
             ring: None,
         }
     }
@@ -114,6 +120,8 @@ pub struct PipelineBuilder {
     events: EventBus,
     alerts: Option<AlertDesk>,
     radio: Radio,
+    calibrations: Calibrations,
+    signal: SignalConfig,
     #[cfg(feature = "gpu")]
     gpu: Option<invispose_kernels::gpu::GpuContext>,
 }
@@ -137,6 +145,8 @@ impl PipelineBuilder {
             events: EventBus::default(),
             alerts: None,
             radio: Radio::default(),
+            calibrations: Calibrations::default(),
+            signal: SignalConfig::default(),
             #[cfg(feature = "gpu")]
             gpu: None,
         }
@@ -235,6 +245,18 @@ impl PipelineBuilder {
         self
     }
 
+    /// Where calibrations of the quiet room are asked for.
+    pub fn calibrations(mut self, calibrations: Calibrations) -> Self {
+        self.calibrations = calibrations;
+        self
+    }
+
+    /// The rules of the sites' own classifiers.
+    pub fn signal(mut self, config: SignalConfig) -> Self {
+        self.signal = config;
+        self
+    }
+
     /// Starts all threads.
     pub fn start(self) -> Result<Pipeline, PipelineError> {
         self.check()?;
@@ -277,6 +299,9 @@ impl PipelineBuilder {
                 sources.push(worker);
                 inputs.push(input);
             }
+            if !inputs.is_empty() {
+                self.calibrations.open(id.clone());
+            }
             let intake = Intake::new(
                 inputs,
                 Assembler::new(id.clone(), kind, assembly.clone()),
@@ -293,7 +318,10 @@ impl PipelineBuilder {
 
             // Captures of other rooms carry the same names of links.
             let keep = setup.baseline_file.filter(|_| kind == SourceKind::Live);
-            detectors.insert(id.clone(), SitePresence::new(presence.clone(), setup.baseline.as_ref(), keep));
+            let signal = SignalWatch::new(self.signal.clone(), setup.signal);
+            let (baseline, calibrations) = (setup.baseline.as_ref(), self.calibrations.clone());
+            let site = SitePresence::new(presence.clone(), baseline, keep, calibrations, signal);
+            detectors.insert(id.clone(), site);
             let floor = setup.floor.map_or_else(|| FloorPlan::new(&setup.config.zones), Ok)?;
             places.push((setup.config.clone(), floor));
             policies.push(SitePolicy { config: setup.config, calibrated: setup.calibrated, every_window });

@@ -87,6 +87,77 @@ pub struct Breathing {
     pub quality: f32,
 }
 
+/// How many people are there, and how far that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Count {
+    /// Expected number of people.
+    pub mean: f32,
+    /// With a probability of at least nine in ten they are at least so many…
+    pub low: u8,
+    /// …and at most so many.
+    pub high: u8,
+    /// What this was concluded from.
+    pub basis: CountBasis,
+}
+
+/// What a [`Count`] was concluded from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum CountBasis {
+    /// The signal shows that nobody is there.
+    Presence = 1,
+    /// The people who are followed, how sure they are, and how many are missed at a time.
+    Tracks = 2,
+    /// A classifier that this site taught with recordings of its own.
+    Signal = 3,
+}
+
+impl CountBasis {
+    /// The one that stored bytes know by this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Presence, Self::Tracks, Self::Signal].into_iter().find(|basis| *basis as u8 == code)
+    }
+
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Presence => "presence",
+            Self::Tracks => "tracks",
+            Self::Signal => "signal",
+        }
+    }
+}
+
+impl Count {
+    /// Of a distribution: the probability of each number of people, from 0 on, which add up to 1. The interval leaves out at most one
+    /// in twenty on either side.
+    pub fn of(probabilities: &[f64], basis: CountBasis) -> Self {
+        let mean = probabilities.iter().zip(0u32..).map(|(p, n)| p * f64::from(n)).sum::<f64>();
+        let below = |share: f64| {
+            let mut sum = 0.0;
+            let at = probabilities.iter().position(|p| {
+                sum += p;
+                sum > share
+            });
+            at.unwrap_or(probabilities.len().saturating_sub(1)).min(255) as u8
+        };
+        Self { mean: mean as f32, low: below(0.05), high: below(0.95 - 1e-9), basis }
+    }
+
+    /// Nobody, by the signal.
+    pub const NOBODY: Self = Self { mean: 0.0, low: 0, high: 0, basis: CountBasis::Presence };
+}
+
+/// What somebody at the site does, by the signal alone: a classifier that this site taught with recordings of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalActivity {
+    /// As the site calls it.
+    pub name: Arc<str>,
+    /// 0..1.
+    pub probability: f32,
+}
+
 /// One joint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Keypoint {
@@ -156,6 +227,9 @@ pub struct Person {
     pub activity: Option<Activity>,
     /// Which of the site's zones they are in: its number on the site's floor, see [`crate::floor::FloorPlan`].
     pub zone: Option<u16>,
+    /// How they breathe; `None` unless it is reliable and the geometry says that it is they.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breathing: Option<Breathing>,
 }
 
 /// What tracking gives for one window of one site.
@@ -176,6 +250,12 @@ pub struct PoseFrame {
     /// Breathing; `None` unless it is reliable. With several people it is one of theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breathing: Option<Breathing>,
+    /// How many people are there; `None` where nothing says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Count>,
+    /// What somebody does, by the signal alone; `None` where no classifier was taught, and where it cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<SignalActivity>,
     /// People, at most [`PoseFrame::MAX_PERSONS`].
     pub persons: Vec<Person>,
 }

@@ -253,6 +253,7 @@ fn frame(time_ns: i64, ids: &[u64]) -> PoseFrame {
         keypoints: [Keypoint::default(); 17],
         activity: None,
         zone: None,
+        breathing: None,
     };
     PoseFrame {
         frame_id: 0,
@@ -267,6 +268,8 @@ fn frame(time_ns: i64, ids: &[u64]) -> PoseFrame {
         },
         presence: None,
         breathing: None,
+        count: None,
+        activity: None,
         persons: ids.iter().map(person).collect(),
     }
 }

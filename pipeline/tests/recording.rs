@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use invispose_pipeline::codec::{self, DecodeError, EncodeError, Frame};
-use invispose_pipeline::pose::{Activity, Breathing, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Count, CountBasis, Presence, SignalActivity};
 use invispose_pipeline::recording::{Metadata, Reader, RecordingError, Writer, WriterConfig};
 use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, PoseFrame, Provenance, SourceKind};
@@ -51,7 +51,7 @@ fn a_csi_frame_has_the_documented_bytes() {
     };
     #[rustfmt::skip]
     let expected: &[u8] = &[
-        1, 1, 1, 0, 67, 0, 0, 0,
+        1, 1, 2, 0, 67, 0, 0, 0,
         8, 7, 6, 5, 4, 3, 2, 1,
         0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
         0b0111_0111, 0, 80, 0, 0xA4, 0xA3, 0xA2, 0xA1,
@@ -83,6 +83,8 @@ fn one_person() -> PoseFrame {
         },
         presence: Some(Presence { present: true, motion_level: 1.0, coverage: 0.5 }),
         breathing: Some(Breathing { rate_bpm: 16.0, quality: 0.5 }),
+        count: None,
+        activity: None,
         persons: vec![person],
     }
 }
@@ -93,7 +95,7 @@ fn a_pose_frame_has_the_documented_bytes() {
     let bytes = encoded(&Frame::Pose(frame.clone()));
     #[rustfmt::skip]
     let head: &[u8] = &[
-        2, 1, 1, 0, 0x6E, 1, 0, 0,
+        2, 1, 2, 0, 0x6E, 1, 0, 0,
         5, 0, 0, 0, 0, 0, 0, 0,
         0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
         7, 0, 0, 0, 0, 0, 0, 0,
@@ -118,7 +120,28 @@ fn a_pose_frame_has_the_documented_bytes() {
         assert_eq!([float(at), float(at + 4), float(at + 8)], joint.position_m);
         assert_eq!(float(at + 12), joint.confidence);
     }
-    assert_eq!(codec::decode_pose(&bytes).unwrap(), (frame, bytes.len()));
+    assert_eq!(codec::decode_pose(&bytes).unwrap(), (frame.clone(), bytes.len()));
+
+    // What the second version has added stands at the end.
+    let mut more = frame;
+    more.count = Some(Count { mean: 1.0, low: 1, high: 2, basis: CountBasis::Signal });
+    more.activity = Some(SignalActivity { name: "sit".into(), probability: 0.5 });
+    more.persons[0].breathing = Some(Breathing { rate_bpm: 16.0, quality: 0.5 });
+    let longer = encoded(&Frame::Pose(more.clone()));
+    #[rustfmt::skip]
+    let tail: &[u8] = &[
+        0, 0, 0x80, 0x3F, 1, 2, 3, 0,
+        0, 0, 0, 0x3F, 3, 0, b's', b'i', b't',
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x41, 0, 0, 0, 0x3F,
+    ];
+    assert_eq!(longer[35], 0b111);
+    assert_eq!(longer[bytes.len()..], *tail);
+    assert_eq!(codec::decode_pose(&longer).unwrap(), (more, longer.len()));
+    let mut nobody = longer.clone();
+    nobody[bytes.len() + 21] = 1;
+    let field = "breathing person";
+    let error = DecodeError::Value { offset: bytes.len() + 21, field, value: 1 };
+    assert_eq!(codec::decode_pose(&nobody), Err(error));
 }
 
 #[test]
@@ -130,7 +153,7 @@ fn what_a_newer_minor_version_appends_is_skipped() {
         bytes[4..8].copy_from_slice(&n.to_le_bytes());
     };
     // A longer person, an unknown flag, an unknown activity, and something after the last person.
-    bytes[2] = 2;
+    bytes[2] = 3;
     let person = bytes.len() - 312 - 8;
     bytes[33] |= 0x80;
     bytes[48..50].copy_from_slice(&316u16.to_le_bytes());

@@ -1,15 +1,19 @@
 //! The stages through their public interfaces: scripted packets, no clocks but the packets' own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use invispose_kernels::grid::{self, MISSING};
-use invispose_pipeline::health::SourceStats;
+use invispose_pipeline::health::{Health, SourceStats};
+use invispose_pipeline::signal::SignalWatch;
 use invispose_pipeline::sources::Packet;
 use invispose_pipeline::stages::assembly::{Assembler, AssemblyConfig, CsiWindow};
+use invispose_pipeline::stages::calibration::{CalibrationError, Calibrations, Progress};
 use invispose_pipeline::stages::cleanup::{CleanWindow, Cleanup};
 use invispose_pipeline::stages::presence::{PresenceConfig, PresenceDetector};
+use invispose_pipeline::stages::site_presence::SitePresence;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, SourceKind};
 use proptest::prelude::*;
 
@@ -251,13 +255,15 @@ struct Room {
     noise: Noise,
     gain: f32,
     time: i64,
+    /// Strength of a wall's reflection.
+    wall: f32,
 }
 
 const LINK: Layout = Layout::new(1, 3, 20);
 
 impl Room {
     fn new(seed: u64) -> Self {
-        Self { noise: Noise(seed), gain: 10.0, time: START }
+        Self { noise: Noise(seed), gain: 10.0, time: START, wall: 0.0 }
     }
 
     fn packet(&mut self, moving: bool) -> CsiFrame {
@@ -270,6 +276,7 @@ impl Room {
                 let fixed = Complex32::from_polar(1.0, 0.3 * k + rx);
                 let path = Complex32::from_polar(0.3, 25.0 * seconds + 0.1 * k + 2.2 * rx);
                 let noise = Complex32::new(self.noise.next(), self.noise.next()) * 0.04;
+                let fixed = fixed + Complex32::from_polar(self.wall, 0.9 * k - rx);
                 let sum = if moving { fixed + path } else { fixed };
                 (sum + noise) * Complex32::from_polar(self.gain, phase)
             })
@@ -368,12 +375,86 @@ fn what_was_learned_serves_again() {
     assert_eq!(loaded, learned);
     let mut again = Chain::new();
     again.detector = PresenceDetector::new(PresenceConfig::default(), Some(&loaded));
-    // Longer than a link needs to settle, shorter than it would need to learn besides.
-    let said = again.run(&mut room, 6.0, false);
-    assert_eq!(said.last(), Some(&Some(false)), "it learned from scratch");
+    // Shorter than a new link needs to settle: its channel shows that it is the same.
+    let said = again.run(&mut room, 1.0, false);
+    assert_eq!(said.last(), Some(&Some(false)), "it kept silent");
+    assert!(again.detector.knowledge()[0].holds);
     std::fs::write(&path, "{\"version\":1,\"links\":[],\"colour\":2}").unwrap();
     let error = invispose_pipeline::stages::baseline::Baseline::load(&path).unwrap_err().to_string();
     assert!(error.contains("colour") && error.contains("baseline.json"), "{error}");
+}
+
+#[test]
+fn what_was_learned_elsewhere_is_given_up() {
+    let (mut chain, mut room) = (Chain::new(), Room::new(6));
+    room.wall = 0.3;
+    chain.run(&mut room, 8.0, false);
+    let learned = chain.detector.baseline();
+    let begun = || {
+        let mut again = Chain::new();
+        again.detector = PresenceDetector::new(PresenceConfig::default(), Some(&learned));
+        again
+    };
+    // Somebody moved the node: nothing is said of a room that is not this one, until this one is learned.
+    let mut again = begun();
+    let mut moved = Room { wall: -0.5, ..Room::new(7) };
+    let said = again.run(&mut moved, 14.0, false);
+    assert!(said[..said.len() / 2].iter().all(Option::is_none), "{said:?}");
+    assert_eq!(said.last(), Some(&Some(false)));
+    let known = again.detector.knowledge();
+    assert!(
+        known[0].holds && known[0].dropped.as_ref().is_some_and(|why| why.contains("similarity")),
+        "{known:?}"
+    );
+    // The link speaks another layout.
+    let mut again = begun();
+    let layout = Layout::new(1, 2, 20);
+    let other = |f: CsiFrame| CsiFrame { layout, csi: f.csi[..layout.values()].to_vec(), ..f };
+    let said: Vec<_> = (0..1000).flat_map(|_| again.push(other(room.packet(false)))).collect();
+    assert_eq!(said.last(), Some(&Some(false)));
+    let links = again.detector.baseline().links;
+    assert_eq!(links.iter().map(|l| l.layout).collect::<Vec<_>>(), [layout]);
+}
+
+#[test]
+fn a_node_that_comes_back_is_known_by_its_channel() {
+    let (mut chain, mut room) = (Chain::new(), Room::new(8));
+    room.wall = 0.3;
+    chain.run(&mut room, 8.0, false);
+    room.time += 20_000 * MS;
+    let said = chain.run(&mut room, 1.0, false);
+    assert_eq!(said.last(), Some(&Some(false)));
+}
+
+#[test]
+fn calibration_learns_a_quiet_room_and_no_other() {
+    let site: Arc<str> = "lab".into();
+    let mut builder = Chain::new();
+    let mut room = Room::new(9);
+    for moving in [false, true] {
+        let calibrations = Calibrations::default();
+        let config = PresenceConfig::default();
+        let presence = SitePresence::new(config, None, None, calibrations.clone(), SignalWatch::default());
+        let mut sites = HashMap::from([(site.clone(), presence)]);
+        assert!(matches!(calibrations.begin("lab", 12.0), Err(CalibrationError::NoSource(_))));
+        calibrations.open(site.clone());
+        assert_eq!(calibrations.begin("lab", 1.0), Err(CalibrationError::Seconds));
+        calibrations.begin("lab", 12.0).unwrap();
+        assert_eq!(calibrations.begin("lab", 12.0), Err(CalibrationError::Busy));
+        for _ in 0..1400 {
+            let mut windows = Vec::new();
+            builder.assembler.push(packet(room.packet(moving), &builder.books), &mut |w| windows.push(w));
+            for window in windows {
+                SitePresence::run(&mut sites, builder.cleanup.run(window), &Health::default());
+            }
+        }
+        let shown = calibrations.of("lab").unwrap();
+        match shown.progress {
+            Progress::Done { links: 1, .. } if !moving => assert!(shown.links[0].quiet_level.is_some()),
+            Progress::Refused { reason, .. } if moving => assert!(reason.contains("not quiet"), "{reason}"),
+            other => panic!("{moving}: {other:?}"),
+        }
+    }
 }
 
 /// The same windows cleaned one after the other and each from scratch.

@@ -39,6 +39,7 @@ fn person(id: u64, at: [f32; 2]) -> Person {
         keypoints: [Keypoint::default(); 17],
         activity: None,
         zone: None,
+        breathing: None,
     }
 }
 
@@ -56,6 +57,8 @@ fn frame(time_ns: i64, persons: Vec<Person>) -> PoseFrame {
         },
         presence: None,
         breathing: None,
+        count: None,
+        activity: None,
         persons,
     }
 }

@@ -18,9 +18,9 @@ use crate::output;
 pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
     let real: Vec<&str> = evaluation::SUITES.iter().map(|(name, _)| *name).collect();
     match args.suite.as_str() {
-        "tracking" => understanding::tracking(config, args.json),
+        "tracking" => understanding::tracking(config, args.plots.as_deref(), args.json),
         "falls-sim" => understanding::falls(config, args.plots.as_deref(), args.json),
-        name if real.contains(&name) => recorded(name, args),
+        name if real.contains(&name) => recorded(config, name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose(suite, args),
             Err(_) => bail!(
@@ -90,11 +90,12 @@ fn print_scores(out: &mut dyn Write, name: &str, s: &evaluate::Scores) -> io::Re
     )
 }
 
-fn recorded(suite: &str, args: &Evaluate) -> anyhow::Result<()> {
-    let folder = args.data.as_deref().with_context(|| format!("--suite {suite} needs --data DIR"))?;
-    let report = evaluation::run(suite, folder).context("no such suite")??;
+fn recorded(config: &Config, suite: &str, args: &Evaluate) -> anyhow::Result<()> {
+    let data = args.data.as_deref().with_context(|| format!("--suite {suite} needs --data DIR"))?;
+    let report = evaluation::run(suite, data).context("no such suite")??;
     if let Some(folder) = &args.plots {
         super::plots::write(&report.plots, folder)?;
+        super::plots::write(&evaluation::sweeps(suite, data, &config.presence)?, folder)?;
     }
     if args.json {
         output::line(serde_json::to_string(&report)?)

@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub mod calibrate;
 pub mod config;
 pub mod convert;
 pub mod evaluate;

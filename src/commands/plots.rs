@@ -39,7 +39,7 @@ fn draw(plot: &Plot, svg: &mut String) -> anyhow::Result<()> {
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(low..high, 0.0..top)?;
-    chart.configure_mesh().x_desc(plot.x).y_desc(plot.y).label_style(("sans-serif", 14)).draw()?;
+    chart.configure_mesh().x_desc(plot.x.as_str()).y_desc(plot.y).label_style(("sans-serif", 14)).draw()?;
     if let Some(x) = plot.chosen {
         let line = [(x, 0.0), (x, top)];
         chart

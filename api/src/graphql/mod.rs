@@ -1,6 +1,7 @@
 //! GraphQL over the query layer: the schema, and HTTP, WebSocket and server-sent events as its transports.
 
 mod alerts;
+mod calibration;
 mod events;
 mod http;
 mod hub;
@@ -42,6 +43,7 @@ pub struct Query(
     setup::Rules,
     setup::Templates,
     recordings::Recorded,
+    calibration::Known,
 );
 
 /// The root of mutations.
@@ -53,6 +55,7 @@ pub struct Mutation(
     setup::ChangeTemplates,
     alerts::Settle,
     recordings::Record,
+    calibration::Calibrate,
 );
 
 /// The root of subscriptions.

@@ -3,7 +3,7 @@
 use async_graphql::connection::PageInfo;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use invispose_pipeline::SourceKind;
-use invispose_pipeline::pose::Activity as PoseActivity;
+use invispose_pipeline::pose::{self, Activity as PoseActivity};
 use invispose_pipeline::site::ZoneConfig;
 use serde::{Deserialize, Serialize};
 
@@ -155,6 +155,56 @@ pub(crate) struct Breathing {
     quality: f64,
 }
 
+impl From<pose::Breathing> for Breathing {
+    fn from(b: pose::Breathing) -> Self {
+        Self { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }
+    }
+}
+
+/// How many people are there, and how far that is known.
+#[derive(SimpleObject)]
+pub(crate) struct PersonEstimate {
+    /// Expected number of people.
+    mean: f64,
+    /// With a probability of at least 0.9 there are at least so many people…
+    low: i32,
+    /// …and at most so many.
+    high: i32,
+    /// What this was concluded from.
+    basis: CountBasis,
+}
+
+/// What a number of people was concluded from.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum CountBasis {
+    /// The signal shows that nobody is there.
+    Presence,
+    /// The people who are followed, how sure they are, and how many are missed at a time.
+    Tracks,
+    /// A classifier that this site taught with recordings of its own.
+    Signal,
+}
+
+impl From<pose::Count> for PersonEstimate {
+    fn from(count: pose::Count) -> Self {
+        let basis = match count.basis {
+            pose::CountBasis::Presence => CountBasis::Presence,
+            pose::CountBasis::Tracks => CountBasis::Tracks,
+            pose::CountBasis::Signal => CountBasis::Signal,
+        };
+        Self { mean: decimal(count.mean), low: count.low.into(), high: count.high.into(), basis }
+    }
+}
+
+/// What somebody at the site does, by the signal alone: a classifier that this site taught with recordings of its own.
+#[derive(SimpleObject)]
+pub(crate) struct SignalActivity {
+    /// As the site calls it.
+    name: String,
+    /// 0..1.
+    probability: f64,
+}
+
 /// A joint, in COCO order.
 pub(crate) struct Keypoint(KeypointView);
 
@@ -224,6 +274,10 @@ impl Person {
     async fn activity(&self) -> Option<Activity> {
         self.0.activity().and_then(activity)
     }
+    /// Their breathing; null unless it is reliable and the places of links and people say that it is theirs.
+    async fn breathing(&self) -> Option<Breathing> {
+        self.0.breathing().map(Breathing::from)
+    }
     /// The zone they are in.
     async fn zone(&self) -> Option<Zone> {
         self.0.zone().cloned().map(|config| Zone { site: self.0.site().clone(), config })
@@ -284,8 +338,19 @@ impl PoseFrame {
     }
     /// Breathing; null unless it is reliable. With several people it is one of theirs.
     async fn breathing(&self) -> Option<Breathing> {
-        let breathing = self.0.frame().breathing?;
-        Some(Breathing { rate_bpm: decimal(breathing.rate_bpm), quality: decimal(breathing.quality) })
+        self.0.frame().breathing.map(Breathing::from)
+    }
+    /// How many people are there, whatever the filter; null where nothing says so.
+    async fn count(&self) -> Option<PersonEstimate> {
+        self.0.frame().count.map(PersonEstimate::from)
+    }
+    /// What somebody does, by the signal alone; null where no classifier was taught on this site, and where it cannot tell.
+    async fn activity(&self) -> Option<SignalActivity> {
+        let activity = self.0.frame().activity.as_ref()?;
+        Some(SignalActivity {
+            name: activity.name.as_ref().to_owned(),
+            probability: decimal(activity.probability),
+        })
     }
     /// How many persons the filter keeps.
     async fn person_count(&self) -> i32 {

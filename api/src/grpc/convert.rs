@@ -112,14 +112,31 @@ pub(super) fn frame(view: &FrameView, stale_after: Duration) -> proto::PoseFrame
             motion_level: decimal(p.motion_level),
             coverage: decimal(p.coverage),
         }),
-        breathing: frame
-            .breathing
-            .map(|b| proto::Breathing { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }),
+        breathing: frame.breathing.map(breathing),
+        count: frame.count.map(|c| proto::Count {
+            mean: decimal(c.mean),
+            low: c.low.into(),
+            high: c.high.into(),
+            basis: match c.basis {
+                pose::CountBasis::Presence => proto::CountBasis::Presence,
+                pose::CountBasis::Tracks => proto::CountBasis::Tracks,
+                pose::CountBasis::Signal => proto::CountBasis::Signal,
+            }
+            .into(),
+        }),
+        activity: frame.activity.as_ref().map(|a| proto::SignalActivity {
+            name: a.name.as_ref().to_owned(),
+            probability: decimal(a.probability),
+        }),
         processing_ms: view.processing_ms(),
         stale: view.is_stale(stale_after),
         age_ms: view.age_ms(),
         latency_ms: view.latency_ms(),
     }
+}
+
+fn breathing(b: pose::Breathing) -> proto::Breathing {
+    proto::Breathing { rate_bpm: decimal(b.rate_bpm), quality: decimal(b.quality) }
 }
 
 fn person(person: &PersonView) -> proto::Person {
@@ -145,5 +162,6 @@ fn person(person: &PersonView) -> proto::Person {
         }),
         activity: person.activity().map(|a| activity(a).into()),
         zone_id: person.zone().map(|z| z.id.clone()),
+        breathing: person.breathing().map(breathing),
     }
 }

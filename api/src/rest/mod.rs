@@ -3,6 +3,7 @@
 mod alerts;
 mod analytics;
 mod answer;
+mod calibration;
 mod config;
 mod export;
 mod kept;
@@ -38,6 +39,7 @@ fn resources() -> OpenApiRouter<ApiState> {
         .merge(persons::routes())
         .merge(zones::routes())
         .merge(system::routes())
+        .merge(calibration::routes())
         .merge(analytics::routes())
         .merge(export::routes())
         .merge(reports::routes())

@@ -253,6 +253,7 @@ impl From<&Site> for SiteDetails {
                 ("current", format!("/api/v1/pose/current?site_id={id}")),
                 ("persons", format!("/api/v1/pose/persons?site_id={id}")),
                 ("zones", format!("/api/v1/pose/zones?site_id={id}")),
+                ("calibration", format!("/api/v1/sites/{id}/calibration")),
             ]),
         }
     }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use invispose_pipeline::pose::{Activity, Keypoint, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Count, CountBasis, Keypoint, Presence, SignalActivity};
 use invispose_pipeline::{Person, PoseFrame, Provenance, SourceKind};
 use thiserror::Error;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Blocks of this version hold no breathing, counts and activities of the signal.
+const FIRST_VERSION: u8 = 1;
 /// Frames of the largest block.
 pub(crate) const MAX_FRAMES: usize = 4096;
 /// Uncompressed bytes of the largest block: [`MAX_FRAMES`] frames full of people.
@@ -27,6 +29,10 @@ const STEPS: f64 = 1e4;
 const SAME_PROVENANCE: u8 = 1;
 const PRESENCE: u8 = 1 << 1;
 const PRESENT: u8 = 1 << 2;
+const BREATHING: u8 = 1 << 3;
+const COUNT: u8 = 1 << 4;
+const ACTIVITY: u8 = 1 << 5;
+const PERSONS_BREATHING: u8 = 1 << 6;
 const CALIBRATED: u8 = 1;
 const EXPERIMENTAL: u8 = 1 << 1;
 const MODEL: u8 = 1 << 2;
@@ -61,10 +67,15 @@ pub(crate) fn encode<'z>(
         let same = provenance == Some(&frame.provenance);
         provenance = Some(&frame.provenance);
         let presence = frame.presence;
+        let persons_breathe = frame.persons.iter().any(|p| p.breathing.is_some());
         body.push(
             flag(same, SAME_PROVENANCE)
                 | flag(presence.is_some(), PRESENCE)
-                | flag(presence.is_some_and(|p| p.present), PRESENT),
+                | flag(presence.is_some_and(|p| p.present), PRESENT)
+                | flag(frame.breathing.is_some(), BREATHING)
+                | flag(frame.count.is_some(), COUNT)
+                | flag(frame.activity.is_some(), ACTIVITY)
+                | flag(persons_breathe, PERSONS_BREATHING),
         );
         if !same {
             let p = &frame.provenance;
@@ -86,6 +97,17 @@ pub(crate) fn encode<'z>(
             put_signed(&mut body, steps(p.motion_level));
             put_signed(&mut body, steps(p.coverage));
         }
+        if let Some(breathing) = frame.breathing {
+            put_breathing(&mut body, breathing);
+        }
+        if let Some(count) = frame.count {
+            put_signed(&mut body, steps(count.mean));
+            body.extend([count.low, count.high, count.basis as u8]);
+        }
+        if let Some(activity) = &frame.activity {
+            put(&mut body, names.index(&activity.name));
+            put_signed(&mut body, steps(activity.probability));
+        }
         put(&mut body, frame.persons.len() as u64);
         for person in &frame.persons {
             put(&mut body, person.id);
@@ -96,6 +118,10 @@ pub(crate) fn encode<'z>(
             let old = before.insert(person.id, values).unwrap_or([0; VALUES]);
             for (new, old) in values.iter().zip(old) {
                 put_signed(&mut body, new.wrapping_sub(old));
+            }
+            if persons_breathe {
+                body.push(flag(person.breathing.is_some(), 1));
+                person.breathing.into_iter().for_each(|b| put_breathing(&mut body, b));
             }
         }
     }
@@ -123,7 +149,9 @@ pub(crate) fn decode(
     site: &Arc<str>,
     mut zone: impl FnMut(&str) -> Option<u16>,
 ) -> Result<Vec<PoseFrame>, BlockError> {
-    let Some((&VERSION, packed)) = bytes.split_first() else { return Err(BlockError("another version")) };
+    let Some((FIRST_VERSION..=VERSION, packed)) = bytes.split_first() else {
+        return Err(BlockError("another version"));
+    };
     let mut plain = Vec::new();
     DeflateDecoder::new(packed).take(MAX_BYTES).read_to_end(&mut plain).map_err(|_| BlockError("damaged"))?;
     let mut at = Input(&plain);
@@ -138,6 +166,7 @@ pub(crate) fn decode(
         usize::try_from(i).ok().and_then(|i| texts.get(i)).copied().ok_or(BlockError("unknown name"))
     };
     let mut models: HashMap<u64, Arc<str>> = HashMap::new();
+    let mut activities: HashMap<&str, Arc<str>> = HashMap::new();
     let mut before: HashMap<u64, [i64; VALUES]> = HashMap::new();
     let (mut id, mut time) = (0u64, 0i64);
     let mut provenance: Option<Provenance> = None;
@@ -174,6 +203,16 @@ pub(crate) fn decode(
         } else {
             None
         };
+        let breathing = if flags & BREATHING != 0 { Some(at.breathing()?) } else { None };
+        let count = if flags & COUNT != 0 { Some(at.people()?) } else { None };
+        let activity = if flags & ACTIVITY != 0 {
+            let name = at.number()?;
+            let name = text(name)?;
+            let name = activities.entry(name).or_insert_with(|| name.into()).clone();
+            Some(SignalActivity { name, probability: value(at.signed()?) })
+        } else {
+            None
+        };
         let people = at.count(PoseFrame::MAX_PERSONS)?;
         let mut persons = Vec::with_capacity(people);
         for _ in 0..people {
@@ -188,7 +227,11 @@ pub(crate) fn decode(
             for v in values.iter_mut() {
                 *v = v.wrapping_add(at.signed()?);
             }
-            persons.push(person_of(person, values, activity, zone));
+            let mut person = person_of(person, values, activity, zone);
+            if flags & PERSONS_BREATHING != 0 && at.byte()? != 0 {
+                person.breathing = Some(at.breathing()?);
+            }
+            persons.push(person);
         }
         frames.push(PoseFrame {
             frame_id: id,
@@ -197,8 +240,9 @@ pub(crate) fn decode(
             processing_ns,
             provenance: provenance.clone().ok_or(BlockError("no provenance"))?,
             presence,
-            // Not kept yet.
-            breathing: None,
+            breathing,
+            count,
+            activity,
             persons,
         });
     }
@@ -255,7 +299,22 @@ fn person_of(id: u64, values: &[i64; VALUES], activity: Option<Activity>, zone: 
         let i = 7 + 4 * n;
         *k = Keypoint { position_m: point(i), confidence: at(i + 3) };
     }
-    Person { id, confidence: at(0), position_m: point(1), velocity_m_s: point(4), keypoints, activity, zone }
+    let breathing = None;
+    Person {
+        id,
+        confidence: at(0),
+        position_m: point(1),
+        velocity_m_s: point(4),
+        keypoints,
+        activity,
+        zone,
+        breathing,
+    }
+}
+
+fn put_breathing(out: &mut Vec<u8>, breathing: Breathing) {
+    put_signed(out, steps(breathing.rate_bpm));
+    put_signed(out, steps(breathing.quality));
 }
 
 /// Seven bits a byte, the lowest first; the top bit says that more follow.
@@ -305,6 +364,17 @@ impl<'a> Input<'a> {
         Ok((n >> 1) as i64 ^ -((n & 1) as i64))
     }
 
+    fn breathing(&mut self) -> Result<Breathing, BlockError> {
+        Ok(Breathing { rate_bpm: value(self.signed()?), quality: value(self.signed()?) })
+    }
+
+    fn people(&mut self) -> Result<Count, BlockError> {
+        let mean = value(self.signed()?);
+        let (low, high) = (self.byte()?, self.byte()?);
+        let basis = CountBasis::from_code(self.byte()?).ok_or(BlockError("unknown basis of a count"))?;
+        Ok(Count { mean, low, high, basis })
+    }
+
     fn count(&mut self, most: usize) -> Result<usize, BlockError> {
         let n = usize::try_from(self.number()?).map_err(|_| BlockError("absurd count"))?;
         if n > most { Err(BlockError("absurd count")) } else { Ok(n) }
@@ -322,8 +392,15 @@ mod tests {
     const ZONES: [&str; 3] = ["west", "east", "fern"];
 
     prop_compose! {
+        fn breathing()(rate_bpm in 6.0f32..40.0, quality in 0.0f32..1.0) -> Breathing {
+            Breathing { rate_bpm, quality }
+        }
+    }
+
+    prop_compose! {
         fn people()(
             id in 0u64..5, numbers in prop::array::uniform32(-50.0f32..50.0), activity in 0u8..8, zone in prop::option::of(0u16..3),
+            breathing in prop::option::of(breathing()),
         ) -> Person {
             let at = |i: usize| numbers[i % 32] * (1.0 + (i / 32) as f32);
             let mut keypoints = [Keypoint::default(); 17];
@@ -332,7 +409,7 @@ mod tests {
             }
             Person {
                 id, confidence: at(3).abs() / 100.0, position_m: [at(4), at(5), at(6)], velocity_m_s: [at(7), at(8), at(9)],
-                keypoints, activity: Activity::from_code(activity), zone,
+                keypoints, activity: Activity::from_code(activity), zone, breathing,
             }
         }
     }
@@ -342,22 +419,30 @@ mod tests {
             frame_id in any::<u64>(), time_ns in any::<i64>(), processing_ns in any::<u64>(), source in 1u8..4,
             model in prop::option::of("[a-z]{0,8}"), calibrated: bool, experimental: bool,
             presence in prop::option::of((any::<bool>(), 0.0f32..1e4, 0.0f32..1.0)), persons in prop::collection::vec(people(), 0..4),
+            breathing in prop::option::of(breathing()), count in prop::option::of((0.0f32..9.0, any::<u8>(), any::<u8>(), 1u8..4)),
+            activity in prop::option::of(("[a-z]{1,8}", 0.0f32..1.0)),
         ) -> PoseFrame {
             PoseFrame {
                 frame_id, site: "lab".into(), time_ns, processing_ns,
                 provenance: Provenance { source: SourceKind::from_code(source).unwrap(), model: model.map(Into::into), calibrated, experimental },
                 presence: presence.map(|(present, motion_level, coverage)| Presence { present, motion_level, coverage }),
-                breathing: None,
+                breathing,
+                count: count.map(|(mean, low, high, basis)| Count { mean, low, high, basis: CountBasis::from_code(basis).unwrap() }),
+                activity: activity.map(|(name, probability)| SignalActivity { name: name.into(), probability }),
                 persons,
             }
         }
     }
 
     /// What an API shows of a person.
-    fn shown(p: &Person) -> (u64, Option<Activity>, Option<u16>, Vec<f64>) {
+    fn shown(p: &Person) -> (u64, Option<Activity>, Option<u16>, Vec<f64>, Option<(f64, f64)>) {
         let joints = p.keypoints.iter().flat_map(|k| k.position_m.into_iter().chain([k.confidence]));
         let all = [p.confidence].into_iter().chain(p.position_m).chain(p.velocity_m_s).chain(joints);
-        (p.id, p.activity, p.zone, all.map(decimal).collect())
+        (p.id, p.activity, p.zone, all.map(decimal).collect(), p.breathing.map(breath))
+    }
+
+    fn breath(b: Breathing) -> (f64, f64) {
+        (decimal(b.rate_bpm), decimal(b.quality))
     }
 
     proptest! {
@@ -373,6 +458,11 @@ mod tests {
                 prop_assert_eq!(&a.provenance, &b.provenance);
                 let presence = |f: &PoseFrame| f.presence.map(|p| (p.present, decimal(p.motion_level), decimal(p.coverage)));
                 prop_assert_eq!(presence(a), presence(b));
+                prop_assert_eq!(a.breathing.map(breath), b.breathing.map(breath));
+                let count = |f: &PoseFrame| f.count.map(|c| (decimal(c.mean), c.low, c.high, c.basis));
+                prop_assert_eq!(count(a), count(b));
+                let activity = |f: &PoseFrame| f.activity.clone().map(|a| (a.name, decimal(a.probability)));
+                prop_assert_eq!(activity(a), activity(b));
                 let persons = |f: &PoseFrame| f.persons.iter().map(shown).collect::<Vec<_>>();
                 prop_assert_eq!(persons(a), persons(b));
             }

@@ -18,7 +18,7 @@ use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus, EventKind, RateRule};
 use invispose_pipeline::floor::FloorPlan;
 use invispose_pipeline::health::SourceStats;
-use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Count, CountBasis, Keypoint, Presence, SignalActivity};
 use invispose_pipeline::radio::Radio;
 use invispose_pipeline::ring::{RingConfig, RingReader, RingWriter};
 use invispose_pipeline::site::{SiteConfig, ZoneConfig};
@@ -81,6 +81,7 @@ pub fn person(id: u64, confidence: f32, x: f32, zone: Option<u16>) -> Person {
         keypoints,
         activity: Some(Activity::Walking),
         zone,
+        breathing: (id == 7).then_some(Breathing { rate_bpm: 12.25, quality: 0.5 }),
     }
 }
 
@@ -98,6 +99,14 @@ pub fn frame(site: &str, id: u64, persons: Vec<Person>) -> PoseFrame {
         },
         presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
         breathing: (!id.is_multiple_of(2)).then_some(Breathing { rate_bpm: 14.5, quality: 0.75 }),
+        count: (!id.is_multiple_of(2)).then_some(Count {
+            mean: 2.25,
+            low: 2,
+            high: 3,
+            basis: CountBasis::Tracks,
+        }),
+        activity: (!id.is_multiple_of(2))
+            .then(|| SignalActivity { name: "washing up".into(), probability: 0.75 }),
         persons,
     }
 }

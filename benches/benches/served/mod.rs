@@ -88,6 +88,7 @@ pub fn person(id: u64, n: u64) -> Person {
         keypoints,
         activity: Some(Activity::Walking),
         zone: None,
+        breathing: None,
     }
 }
 
@@ -106,6 +107,8 @@ pub fn frame(id: u64, persons: u64) -> PoseFrame {
         },
         presence: Some(Presence { present: true, motion_level: 2.5, coverage: 1.0 }),
         breathing: None,
+        count: None,
+        activity: None,
         persons: (1..=persons).map(|p| person(p, id)).collect(),
     }
 }

@@ -23,6 +23,24 @@ pub struct People {
     pub build: [f32; 2],
     /// Periods `[from, to)` in seconds in which the room is empty. People are gone at once and back at once.
     pub absent_s: Vec<[f64; 2]>,
+    /// The first people, in this order, do nothing but rest where these say; the others do as `weights` say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resting: Vec<Resting>,
+}
+
+/// Somebody who leans back or lies, and moves only as they breathe.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resting {
+    /// Where on the floor, metres.
+    pub at_m: [f32; 2],
+    /// Where they face, degrees from x towards y.
+    pub heading_deg: f32,
+    /// On the floor, instead of on a seat.
+    #[serde(default)]
+    pub lying: bool,
+    /// Breaths per second.
+    pub breathing_hz: f32,
 }
 
 impl Default for People {
@@ -34,6 +52,7 @@ impl Default for People {
             stature_m: [1.5, 1.95],
             build: [0.85, 1.25],
             absent_s: Vec::new(),
+            resting: Vec::new(),
         }
     }
 }
@@ -288,6 +307,12 @@ impl SceneConfig {
         }
         if size[2] < p.stature_m[1] + 0.1 {
             return fail("people.stature_m: must be 0.1 m below the ceiling");
+        }
+        for r in &p.resting {
+            let inside = r.at_m.iter().zip(size).all(|(p, s)| (0.3..=s - 0.3).contains(p));
+            if !inside || !r.heading_deg.is_finite() || !(0.05..=1.0).contains(&r.breathing_hz) {
+                return fail("people.resting: at least 0.3 m from the walls, breathing_hz within 0.05..1");
+            }
         }
         let f = &self.faults;
         let numbers = [

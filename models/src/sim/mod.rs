@@ -39,7 +39,7 @@ mod shadow;
 mod simulator;
 mod statics;
 
-pub use config::{ActivityWeights, People, Randomisation, SceneConfig};
+pub use config::{ActivityWeights, People, Randomisation, Resting, SceneConfig};
 pub use motion::Activity;
 pub use phasor::SPEED_OF_LIGHT;
 pub use radio::{Faults, Link, Node, Radio, Subcarriers};

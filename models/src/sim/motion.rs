@@ -8,7 +8,7 @@ use std::f32::consts::{PI, TAU};
 use serde::{Deserialize, Serialize};
 
 use super::body::Body;
-use super::config::People;
+use super::config::{People, Resting};
 use super::gait::{self, Path};
 use super::geom::{smooth, v3};
 use super::posture::{Arm, Posture};
@@ -99,6 +99,16 @@ pub(crate) struct Moment {
     pub heading: f32,
     pub posture: Posture,
     pub activity: Activity,
+}
+
+/// Somebody at rest, who does not sway: something bears them.
+pub(crate) fn rest(resting: &Resting, body: &Body) -> Moment {
+    let (mut posture, activity) = match resting.lying {
+        true => (Posture::supine(body), Activity::Lying),
+        false => (Posture::sit(body), Activity::Sitting),
+    };
+    posture.settle(body);
+    Moment { at: resting.at_m, heading: resting.heading_deg.to_radians(), posture, activity }
 }
 
 /// The free floor: `[x0, x1, y0, y1]`.

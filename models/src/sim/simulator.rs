@@ -11,7 +11,7 @@ use super::channel::Channel;
 use super::config::SceneConfig;
 use super::faults::Receiver;
 use super::figure::{Figure, figure};
-use super::motion::{Activity, Floor, Script};
+use super::motion::{Activity, Floor, Script, rest};
 use super::radio::Link;
 use super::seed::{Draw, mix};
 use crate::skeleton::Keypoints;
@@ -88,7 +88,10 @@ impl Simulator {
             .map(|i| {
                 let own = mix(seed, 1000 + i as u64);
                 let p = &config.people;
-                let body = Body::random(&mut Draw::new(own, 1), p.stature_m, p.build);
+                let mut body = Body::random(&mut Draw::new(own, 1), p.stature_m, p.build);
+                if let Some(resting) = p.resting.get(i) {
+                    body.breathing_hz = resting.breathing_hz;
+                }
                 (body.clone(), Script::new(own, body, floor, p))
             })
             .collect();
@@ -119,8 +122,9 @@ impl Simulator {
         if self.config.people.absent_s.iter().any(|[a, b]| (*a..*b).contains(&t_s)) {
             return Vec::new();
         }
+        let resting = &self.config.people.resting;
         let person = |(i, (body, script)): (usize, &mut (Body, Script))| {
-            let m = script.at(t_s);
+            let m = resting.get(i).map_or_else(|| script.at(t_s), |resting| rest(resting, body));
             let turns = (t_s * f64::from(body.breathing_hz)).rem_euclid(1.0) as f32 + body.breathing_phase;
             let inhaled = (std::f32::consts::TAU * turns).sin();
             let f = figure(body, &m.posture, m.at, m.heading, inhaled);

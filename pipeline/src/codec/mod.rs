@@ -15,7 +15,7 @@ use cursor::Cursor;
 /// Encodings that share this number can be read by each other's readers.
 pub const MAJOR: u8 = 1;
 /// Counts additions that older readers skip.
-pub const MINOR: u8 = 1;
+pub const MINOR: u8 = 2;
 /// Bytes of an [`Envelope`].
 pub const ENVELOPE_BYTES: usize = 8;
 /// The longest frame that is encoded, envelope included.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Cursor, DecodeError, EncodeError, at_most, check_flags, put_f32};
-use crate::pose::{Activity, Breathing, Keypoint, Person, PoseFrame, Presence, Provenance, SourceKind};
+use crate::pose::{
+    Activity, Breathing, Count, CountBasis, Keypoint, Person, PoseFrame, Presence, Provenance,
+    SignalActivity, SourceKind,
+};
 
 const FIXED_BYTES: usize = 42;
 const PERSON_BYTES: u16 = 312;
@@ -17,6 +20,14 @@ const PRESENT: u8 = 1 << 4;
 const BREATHING: u8 = 1 << 5;
 const KNOWN: u8 = (1 << 6) - 1;
 
+/// Flags of what follows the breathing.
+const COUNT: u8 = 1;
+const ACTIVITY: u8 = 1 << 1;
+const PERSONS_BREATHING: u8 = 1 << 2;
+const MORE_KNOWN: u8 = (1 << 3) - 1;
+const COUNT_BYTES: usize = 8;
+const PERSON_BREATHING_BYTES: usize = 12;
+
 const ZONE: u8 = 1;
 
 pub(super) fn body_bytes(frame: &PoseFrame) -> Result<usize, EncodeError> {
@@ -25,7 +36,23 @@ pub(super) fn body_bytes(frame: &PoseFrame) -> Result<usize, EncodeError> {
     at_most("model", usize::from(u16::MAX), model)?;
     at_most("persons", PoseFrame::MAX_PERSONS, frame.persons.len())?;
     let breathing = if frame.breathing.is_some() { BREATHING_BYTES } else { 0 };
-    Ok(FIXED_BYTES + breathing + frame.site.len() + model + usize::from(PERSON_BYTES) * frame.persons.len())
+    let count = if frame.count.is_some() { COUNT_BYTES } else { 0 };
+    let activity = match &frame.activity {
+        Some(activity) => {
+            at_most("activity", usize::from(u16::MAX), activity.name.len())?;
+            6 + activity.name.len()
+        }
+        None => 0,
+    };
+    let breathe = breathing_persons(frame).count();
+    let persons = if breathe > 0 { 4 + PERSON_BREATHING_BYTES * breathe } else { 0 };
+    let more = breathing + count + activity + persons;
+    Ok(FIXED_BYTES + more + frame.site.len() + model + usize::from(PERSON_BYTES) * frame.persons.len())
+}
+
+/// Places and breathing of those of whom it is known.
+fn breathing_persons(frame: &PoseFrame) -> impl Iterator<Item = (usize, Breathing)> {
+    frame.persons.iter().enumerate().filter_map(|(at, p)| Some((at, p.breathing?)))
 }
 
 pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
@@ -38,11 +65,15 @@ pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
         | flag(frame.presence.is_some(), PRESENCE)
         | flag(frame.presence.is_some_and(|p| p.present), PRESENT)
         | flag(frame.breathing.is_some(), BREATHING);
+    let breathe = breathing_persons(frame).count();
+    let more = flag(frame.count.is_some(), COUNT)
+        | flag(frame.activity.is_some(), ACTIVITY)
+        | flag(breathe > 0, PERSONS_BREATHING);
     let (motion_level, coverage) = frame.presence.map_or((0.0, 0.0), |p| (p.motion_level, p.coverage));
     out.extend(frame.frame_id.to_le_bytes());
     out.extend(frame.time_ns.to_le_bytes());
     out.extend(frame.processing_ns.to_le_bytes());
-    out.extend([provenance.source.code(), flags, frame.persons.len() as u8, 0]);
+    out.extend([provenance.source.code(), flags, frame.persons.len() as u8, more]);
     put_f32(out, &[motion_level, coverage]);
     for n in [frame.site.len() as u16, model.len() as u16, PERSON_BYTES] {
         out.extend(n.to_le_bytes());
@@ -54,6 +85,22 @@ pub(super) fn write(frame: &PoseFrame, out: &mut Vec<u8>) {
     }
     if let Some(breathing) = frame.breathing {
         put_f32(out, &[breathing.rate_bpm, breathing.quality]);
+    }
+    if let Some(count) = frame.count {
+        put_f32(out, &[count.mean]);
+        out.extend([count.low, count.high, count.basis as u8, 0]);
+    }
+    if let Some(activity) = &frame.activity {
+        put_f32(out, &[activity.probability]);
+        out.extend((activity.name.len() as u16).to_le_bytes());
+        out.extend(activity.name.as_bytes());
+    }
+    if breathe > 0 {
+        out.extend((breathe as u32).to_le_bytes());
+        for (at, breathing) in breathing_persons(frame) {
+            out.extend((at as u32).to_le_bytes());
+            put_f32(out, &[breathing.rate_bpm, breathing.quality]);
+        }
     }
 }
 
@@ -76,13 +123,14 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
     let time_ns = at.i64()?;
     let processing_ns = at.u64()?;
     let offset = at.offset();
-    let (source, flags, persons, _) = (at.u8()?, at.u8()?, at.u8()?, at.u8()?);
+    let (source, flags, persons, more) = (at.u8()?, at.u8()?, at.u8()?, at.u8()?);
     let source = SourceKind::from_code(source).ok_or(DecodeError::Value {
         offset,
         field: "source",
         value: u64::from(source),
     })?;
     check_flags(offset + 1, u16::from(flags), u16::from(KNOWN), newer)?;
+    check_flags(offset + 3, u16::from(more), u16::from(MORE_KNOWN), newer)?;
     if usize::from(persons) > PoseFrame::MAX_PERSONS {
         return Err(DecodeError::Value { offset: offset + 2, field: "persons", value: u64::from(persons) });
     }
@@ -105,6 +153,24 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
         true => Some(Breathing { rate_bpm: at.f32()?, quality: at.f32()? }),
         false => None,
     };
+    let count = if more & COUNT != 0 { Some(read_count(at)?) } else { None };
+    let activity = if more & ACTIVITY != 0 {
+        let (probability, length) = (at.f32()?, at.u16()?);
+        Some(SignalActivity { name: Arc::from(at.text("activity", length)?), probability })
+    } else {
+        None
+    };
+    if more & PERSONS_BREATHING != 0 {
+        for _ in 0..at.u32()? {
+            let offset = at.offset();
+            let place = at.u32()?;
+            let breathing = Breathing { rate_bpm: at.f32()?, quality: at.f32()? };
+            let person = people.get_mut(place as usize);
+            let value = u64::from(place);
+            person.ok_or(DecodeError::Value { offset, field: "breathing person", value })?.breathing =
+                Some(breathing);
+        }
+    }
     Ok(PoseFrame {
         frame_id,
         site,
@@ -118,8 +184,19 @@ pub(super) fn read(at: &mut Cursor<'_>, newer: bool) -> Result<PoseFrame, Decode
         },
         presence: has(PRESENCE).then_some(Presence { present: has(PRESENT), motion_level, coverage }),
         breathing,
+        count,
+        activity,
         persons: people,
     })
+}
+
+fn read_count(at: &mut Cursor<'_>) -> Result<Count, DecodeError> {
+    let mean = at.f32()?;
+    let (low, high) = (at.u8()?, at.u8()?);
+    let offset = at.offset();
+    let (code, _) = (at.u8()?, at.u8()?);
+    let unknown = DecodeError::Value { offset, field: "count basis", value: u64::from(code) };
+    Ok(Count { mean, low, high, basis: CountBasis::from_code(code).ok_or(unknown)? })
 }
 
 fn read_person(at: &mut Cursor<'_>, newer: bool) -> Result<Person, DecodeError> {
@@ -142,5 +219,5 @@ fn read_person(at: &mut Cursor<'_>, newer: bool) -> Result<Person, DecodeError> 
         *k = Keypoint { position_m: at.point()?, confidence: at.f32()? };
     }
     let zone = (flags & ZONE != 0).then_some(zone);
-    Ok(Person { id, confidence, position_m, velocity_m_s, keypoints, activity, zone })
+    Ok(Person { id, confidence, position_m, velocity_m_s, keypoints, activity, zone, breathing: None })
 }

@@ -4,15 +4,20 @@
 //! the first day and is judged on all others. Where the link's static channel differs from day to day, what moves is alike: features are energies in
 //! bands of frequency, before, in and after the window, and the shape of the channel relative to the recording's own mean.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use invispose_kernels::discriminant::Discriminant;
+use invispose_kernels::{Complex32, Layout};
 use serde_json::Value;
 
 use super::npy;
-use super::recordings::{EvaluationError, files, set_folder};
-use super::report::{Answer, Report, class_figures};
+use super::recordings::{EvaluationError, Recording, files, play, set_folder};
+use super::report::{Answer, Figures, Report, class_figures};
 use super::series::{Series, groups, log};
+use crate::csi::{CsiFrame, LinkId};
+use crate::signal::{self, Labelled, Look, LookConfig, Looks, SignalConfig, Task};
+use crate::stages::assembly::AssemblyConfig;
 
 const RATE_HZ: f64 = 100.0;
 /// Samples of a window, and from one to the next.
@@ -34,6 +39,8 @@ struct Sequence {
     windows: Vec<(usize, Vec<f64>, Vec<f64>)>,
     /// `[sample]`: class.
     labels: Vec<usize>,
+    /// What the classifier that a site can teach sees, a second after each moment, and the class.
+    looks: Vec<(usize, Look)>,
 }
 
 /// Runs the suite.
@@ -89,6 +96,18 @@ pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
             same_day.extend(pairs(&[*left_out], &|w| trained.classify(&w.1)));
         }
     }
+    let taught = |of: &[&Sequence]| -> Vec<Labelled> {
+        let mut by_class: BTreeMap<usize, Vec<Look>> = BTreeMap::new();
+        for (class, look) in of.iter().flat_map(|s| &s.looks) {
+            by_class.entry(*class).or_default().push(look.clone());
+        }
+        let labelled = |(class, looks): (usize, Vec<Look>)| {
+            let label = classes.get(class).cloned().unwrap_or_default();
+            Labelled { name: label.clone(), label, looks }
+        };
+        by_class.into_iter().map(labelled).collect()
+    };
+    let live = signal::measure(Task::Activity, &taught(&train), &taught(&test), &SignalConfig::default());
     let activity = without_place(&classes);
     let merged: Vec<(usize, usize)> = judged.iter().map(|&(a, b)| (activity[a], activity[b])).collect();
 
@@ -101,12 +120,14 @@ pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
         more: [
             ("first_day_recordings_left_out", class_figures(&same_day, classes.len())),
             ("activity_without_place", class_figures(&merged, classes.len())),
+            ("live", live.map_or_else(Figures::new, |m| m.figures())),
         ]
         .into(),
         per_recording,
         notes: vec![
             "one person, one room; each recording holds the same order of activities, and two seconds on either side of a window are looked at, so part of the order can be learned".into(),
             "features are relative to the whole recording: a live stream would need some minutes of its own first".into(),
+            "live: what `calibrate activity` learns, causal, from windows of 2 s and what was seen up to 4 s before, labelled by their middle".into(),
         ],
         plots: Vec::new(),
     })
@@ -143,8 +164,29 @@ fn sequence(
         file: short(x),
         day: short(day),
         windows: windows(&series, &labels, &values, samples),
+        looks: looks(&values, samples, streams, &labels),
         labels,
     })
+}
+
+/// What is seen of the amplitudes as if they came from a radio, four times a second.
+fn looks(values: &[f64], samples: usize, streams: usize, labels: &[usize]) -> Vec<(usize, Look)> {
+    let layout = Layout::new(1, 1, streams as u16);
+    let link = LinkId::new("link");
+    let frame = |t: usize| {
+        let csi = (0..streams).map(|s| Complex32::new(values[s * samples + t] as f32, 0.0)).collect();
+        CsiFrame { time_ns: (t as f64 / RATE_HZ * 1e9) as i64, ..CsiFrame::new(link.clone(), layout, csi) }
+    };
+    let recording = Recording { file: String::new(), frames: (0..samples).map(frame).collect() };
+    let mut looks = Looks::new(LookConfig { links: vec![(link.clone(), layout)], profiles: Vec::new() });
+    let mut seen = Vec::new();
+    play(&[&recording], &AssemblyConfig::default(), |place, window| {
+        if let Some(look) = looks.take(&window) {
+            let middle = ((place.end_s - 1.0) * RATE_HZ).max(0.0) as usize;
+            seen.extend(labels.get(middle).map(|&class| (class, look)));
+        }
+    });
+    seen
 }
 
 fn windows(

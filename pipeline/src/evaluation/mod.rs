@@ -15,13 +15,17 @@ pub mod recordings;
 pub mod report;
 pub mod respiration;
 mod series;
+pub mod sweep;
 pub mod tracking;
 pub mod vsense;
 
 use std::path::Path;
 
-pub use recordings::{EvaluationError, baseline_of};
+pub use recordings::{EvaluationError, baseline_of, quiet_room};
 pub use report::Report;
+
+use self::report::Plot;
+use crate::stages::presence::PresenceConfig;
 
 type Run = fn(&Path) -> Result<Report, EvaluationError>;
 
@@ -41,4 +45,14 @@ pub const SUITES: [(&str, Run); 8] = [
 /// of this name.
 pub fn run(suite: &str, data: &Path) -> Option<Result<Report, EvaluationError>> {
     SUITES.iter().find(|(name, _)| *name == suite).map(|(_, run)| run(data))
+}
+
+/// Further trade-offs on the recordings of a suite: what the settings of `presence` are worth, one after the other. Empty for a suite that has
+/// none.
+pub fn sweeps(suite: &str, data: &Path, presence: &PresenceConfig) -> Result<Vec<Plot>, EvaluationError> {
+    match suite {
+        "motion-espectre" => motion::sweeps(data, presence),
+        "respiration" => respiration::sweeps(data, &presence.breathing),
+        _ => Ok(Vec::new()),
+    }
 }

@@ -9,6 +9,9 @@
 //! * *another day*: with what was learned from another quiet recording of the chip.
 //! * *cold*: nothing is known.
 //!
+//! And as a program that was stopped and starts again, with the baseline that it kept of the quiet recording right before, or of another day: it
+//! must see by itself whether that still holds. Judged are all windows from the start.
+//!
 //! Thresholds are tuned leaving one chip out: each chip is judged with the value that is best for the others.
 
 use std::path::Path;
@@ -18,6 +21,7 @@ use serde_json::json;
 
 use super::recordings::{EvaluationError, Place, Recording, files, play, set_folder, without_arrays};
 use super::report::{Answer, Plot, Report, Score};
+use super::sweep;
 use crate::stages::assembly::AssemblyConfig;
 use crate::stages::breathing::BreathingConfig;
 use crate::stages::cleanup::CleanWindow;
@@ -88,6 +92,8 @@ pub fn espectre(data: &Path) -> Result<Report, EvaluationError> {
         more: [
             ("metrics_by_recording", by_recording.figures()),
             ("calibrated_on_another_day", score(&other).figures()),
+            ("restarted_with_its_baseline", restarted(&all, &still(), quiet_before).figures()),
+            ("restarted_with_another_day_s", restarted(&all, &still(), another_quiet).figures()),
             ("without_calibration", score(&without).figures()),
             ("without_calibration_by_recording", cold_by_recording.figures()),
         ]
@@ -151,11 +157,15 @@ fn calibrated(of: &Labelled, all: &[Labelled]) -> Option<Session> {
     Some(session(of, &[&of.recording], |p| p.end_s - window_s >= half_s))
 }
 
-/// After a quiet recording of the chip that is not the one made right before.
-fn another_day(of: &Labelled, all: &[Labelled]) -> Option<Session> {
+/// A quiet recording of the chip that is not the one made right before.
+fn another_quiet<'a>(of: &'a Labelled, all: &'a [Labelled]) -> Option<&'a Labelled> {
     let same_day = if of.moving { quiet_before(of, all) } else { Some(of) };
-    let quiet =
-        all.iter().find(|r| r.chip == of.chip && !r.moving && same_day.is_none_or(|s| s.name != r.name))?;
+    all.iter().find(|r| r.chip == of.chip && !r.moving && same_day.is_none_or(|s| s.name != r.name))
+}
+
+/// After such a recording.
+fn another_day(of: &Labelled, all: &[Labelled]) -> Option<Session> {
+    let quiet = another_quiet(of, all)?;
     Some(session(of, &[&quiet.recording, &of.recording], |p| p.part == 1 && p.whole))
 }
 
@@ -250,6 +260,94 @@ fn variance_detector(all: &[Labelled]) -> Score {
     sum
 }
 
+/// Settings of presence, and sessions that they matter in: those that know the quiet room, or those that know nothing.
+const KNOWN: [(&str, &str); 6] = [
+    ("off", "multiples of the quiet level"),
+    ("on_s", "seconds"),
+    ("off_s", "seconds"),
+    ("noise_sigmas", "standard deviations"),
+    ("quantile", "share"),
+    ("learn_s", "seconds"),
+];
+const UNKNOWN: [(&str, &str); 2] = [("moving_share", "share"), ("settle_s", "seconds")];
+
+/// A plot for each setting of presence that the recordings tell something of.
+///
+/// # Errors
+/// When there are no recordings.
+pub fn sweeps(data: &Path, presence: &PresenceConfig) -> Result<Vec<Plot>, EvaluationError> {
+    let all = load(&set_folder(data, "motion-espectre"))?;
+    let calibrated: Vec<Session> = all.iter().filter_map(|r| calibrated(r, &all)).collect();
+    let cold: Vec<Session> = all.iter().map(|r| session(r, &[&r.recording], |_| true)).collect();
+    let config = PresenceConfig { breathing: still().breathing, ..presence.clone() };
+    let lines = ["movement missed", "quiet taken for movement"];
+    let of = |sessions: &[Session], config: &PresenceConfig| {
+        let judged: Vec<(&Session, Said)> = sessions.iter().map(|s| (s, judge(s, config.clone()))).collect();
+        let score = score(&judged);
+        vec![1.0 - score.recall(), 1.0 - score.specificity()]
+    };
+    let y = "share of windows";
+    let mut plots = sweep::plots(
+        "presence",
+        "motion-espectre, calibrated",
+        &config,
+        &sweep::around(&config, &KNOWN),
+        y,
+        &lines,
+        |c| of(&calibrated, c),
+    );
+    let settings = sweep::around(&config, &UNKNOWN);
+    plots.extend(sweep::plots(
+        "presence",
+        "motion-espectre, from nothing",
+        &config,
+        &settings,
+        y,
+        &lines,
+        |c| of(&cold, c),
+    ));
+    let fit =
+        sweep::Setting { key: "fit", unit: "correlation", values: vec![0.3, 0.6, 0.8, 0.9, 0.95, 0.98] };
+    let lines = [
+        "movement missed, baseline of the same minutes",
+        "quiet taken for movement, baseline of another day",
+        "movement missed, baseline of another day",
+    ];
+    plots.extend(sweep::plots(
+        "presence",
+        "motion-espectre, restarted with a kept baseline",
+        &config,
+        &[fit],
+        y,
+        &lines,
+        |c| {
+            let same = restarted(&all, c, quiet_before);
+            let other = restarted(&all, c, another_quiet);
+            vec![1.0 - same.recall(), 1.0 - other.specificity(), 1.0 - other.recall()]
+        },
+    ));
+    Ok(plots)
+}
+
+/// Every recording, from its first window on, after a start with what was kept of a quiet recording.
+fn restarted<'a>(
+    all: &'a [Labelled],
+    config: &PresenceConfig,
+    quiet: impl Fn(&'a Labelled, &'a [Labelled]) -> Option<&'a Labelled>,
+) -> Score {
+    let mut sum = Score::default();
+    for of in all {
+        let Some(quiet) = quiet(of, all) else { continue };
+        let mut before = PresenceDetector::new(config.clone(), None);
+        play(&[&quiet.recording], &AssemblyConfig::default(), |_, window| drop(before.run(window)));
+        let mut detector = PresenceDetector::new(config.clone(), Some(&before.baseline()));
+        play(&[&of.recording], &AssemblyConfig::default(), |_, window| {
+            sum.add(of.moving, detector.run(window).presence.is_some_and(|p| p.present));
+        });
+    }
+    sum
+}
+
 fn trade_off(sessions: &[Session], config: impl Fn(f32) -> PresenceConfig) -> Plot {
     let (mut missed, mut false_alarms) = (Vec::new(), Vec::new());
     for step in 0..=24 {
@@ -260,9 +358,9 @@ fn trade_off(sessions: &[Session], config: impl Fn(f32) -> PresenceConfig) -> Pl
         false_alarms.push((f64::from(on), 1.0 - s.specificity()));
     }
     Plot {
-        name: "presence-on",
+        name: "presence-on".into(),
         title: "motion-espectre, calibrated: windows against presence.on".into(),
-        x: "presence.on, multiples of the quiet level",
+        x: "presence.on, multiples of the quiet level".into(),
         y: "share of windows",
         lines: vec![("movement missed".into(), missed), ("quiet taken for movement".into(), false_alarms)],
         chosen: Some(f64::from(PresenceConfig::default().on)),

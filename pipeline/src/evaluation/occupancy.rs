@@ -13,6 +13,7 @@ use super::report::{Answer, Figures, Report, class_figures, figure};
 use super::series::{Series, groups, log};
 use crate::capture;
 use crate::csi::CsiFrame;
+use crate::signal::{self, Labelled, Look, Measured, SignalConfig, Task};
 
 /// Seconds of a window, and from one to the next.
 const WINDOW_S: f64 = 4.0;
@@ -28,6 +29,7 @@ struct Room {
     people: usize,
     /// Where in the recording a window starts and ends, 0..1, what moves in it, and its mean channel.
     windows: Vec<(f64, f64, Vec<f64>, Vec<f64>)>,
+    recording: Recording,
 }
 
 /// Runs the suite.
@@ -105,11 +107,39 @@ pub fn occupancy(data: &Path) -> Result<Report, EvaluationError> {
         split: split.into(),
         metrics: figures(&by_motion),
         baseline,
-        more: [("static_channel_alone", figures(&by_channel))].into(),
+        more: [
+            ("static_channel_alone", figures(&by_channel)),
+            ("live", live(&rooms, several).map_or_else(Figures::new, |m| m.figures())),
+        ]
+        .into(),
         per_recording: per_recording.collect(),
         notes: vec![note.into()],
         plots: Vec::new(),
     })
+}
+
+/// What `calibrate count` learns, with the same split. With several recordings of every count the last of each is judged and the others train.
+fn live(rooms: &[Room], several: bool) -> Option<Measured> {
+    let recordings: Vec<(String, Recording)> =
+        rooms.iter().map(|r| (r.people.to_string(), r.recording.clone())).collect();
+    let (_, seen) = signal::looks_of(&recordings, None).ok()?;
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for (i, recording) in seen.iter().enumerate() {
+        if several {
+            let last = seen.iter().rposition(|r| r.label == recording.label) == Some(i);
+            if last { &mut test } else { &mut train }.push(recording.clone());
+            continue;
+        }
+        let (first, last) = (recording.looks.first()?.time_ns, recording.looks.last()?.time_ns);
+        let part = |from: f64, to: f64| {
+            let at = |l: &&Look| (l.time_ns - first) as f64 / (last - first).max(1) as f64;
+            let looks = recording.looks.iter().filter(|l| (from..=to).contains(&at(l))).cloned().collect();
+            Labelled { looks, ..recording.clone() }
+        };
+        train.push(part(0.0, TRAIN_SHARE));
+        test.push(part(TEST_SHARE, 1.0));
+    }
+    signal::measure(Task::Count, &train, &test, &SignalConfig::default())
 }
 
 fn read(path: &Path) -> Result<Room, EvaluationError> {
@@ -119,7 +149,7 @@ fn read(path: &Path) -> Result<Room, EvaluationError> {
         let problem = "shorter than a window".into();
         return Err(EvaluationError::Content { path: path.to_owned(), problem });
     }
-    Ok(Room { file: recording.file, people, windows })
+    Ok(Room { file: recording.file.clone(), people, windows, recording })
 }
 
 /// How many people there are by the file's first label, and its packets.

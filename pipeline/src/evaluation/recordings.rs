@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::capture::{self, OpenError};
+use crate::codec::Frame;
 use crate::csi::CsiFrame;
 use crate::health::SourceStats;
 use crate::pose::SourceKind;
+use crate::recording::{Reader, RecordingError, is_recording};
 use crate::sources::{NoTime, Packet, TimeLine};
 use crate::stages::assembly::{Assembler, AssemblyConfig, CsiWindow};
 use crate::stages::baseline::Baseline;
+use crate::stages::calibration::QuietRoom;
 use crate::stages::cleanup::{CleanWindow, Cleanup};
 use crate::stages::presence::{PresenceConfig, PresenceDetector};
 
@@ -45,6 +48,9 @@ pub enum EvaluationError {
     /// A recording cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// One of the project's own recordings cannot be read.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// A recording's packets have no times.
     #[error("{path}: {error}")]
     Time {
@@ -65,14 +71,21 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Reads a capture of any format that the program knows.
+    /// Reads a recording, or a capture of any format that the program knows.
     pub fn open(path: &Path) -> Result<Self, EvaluationError> {
-        let mut line = TimeLine::new(0, None);
         let mut frames: Vec<CsiFrame> = Vec::new();
-        for mut frame in capture::open(path)?.flatten() {
-            let time = line.next(frame.capture_time_ns);
-            frame.time_ns = time.map_err(|error| EvaluationError::Time { path: path.to_owned(), error })?;
-            frames.push(frame);
+        if is_recording(path) {
+            let csi = |frame| if let Frame::Csi(frame) = frame { Some(frame) } else { None };
+            frames.extend(Reader::open(path)?.frames().flatten().filter_map(csi));
+            frames.sort_by_key(|f| f.time_ns);
+        } else {
+            let mut line = TimeLine::new(0, None);
+            for mut frame in capture::open(path)?.flatten() {
+                let time = line.next(frame.capture_time_ns);
+                frame.time_ns =
+                    time.map_err(|error| EvaluationError::Time { path: path.to_owned(), error })?;
+                frames.push(frame);
+            }
         }
         let start = frames.first().map_or(0, |f| f.time_ns);
         frames.iter_mut().for_each(|f| f.time_ns -= start);
@@ -158,6 +171,25 @@ pub fn baseline_of(path: &Path, config: &PresenceConfig) -> Result<Baseline, Eva
         detector.run(window);
     });
     Ok(detector.baseline())
+}
+
+/// What recordings of a room that is known to be quiet teach, one after the other.
+///
+/// # Errors
+/// When one cannot be read; else what was wrong with them, as text.
+pub fn quiet_room(
+    paths: &[PathBuf],
+    config: &PresenceConfig,
+) -> Result<Result<Baseline, String>, EvaluationError> {
+    let recordings = paths.iter().map(|p| Recording::open(p)).collect::<Result<Vec<_>, _>>()?;
+    let mut detector = PresenceDetector::new(config.clone(), None);
+    let mut room = QuietRoom::new(config.clone(), f64::INFINITY);
+    let all: Vec<&Recording> = recordings.iter().collect();
+    play(&all, &AssemblyConfig::default(), |_, window| {
+        let clean = detector.run(window).clean;
+        room.take(&clean, |link, layout| detector.is_settled(link, layout));
+    });
+    Ok(room.finish())
 }
 
 /// Files of `folder` with this ending, by name.

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::signal::Measured;
+
 /// Named figures: `precision`, `recall`, `f1`, `balanced_accuracy`, `mae`, …
 pub type Figures = BTreeMap<&'static str, Value>;
 
@@ -47,11 +49,11 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub struct Plot {
     /// File name without ending.
-    pub name: &'static str,
+    pub name: String,
     /// Title.
     pub title: String,
     /// What is along x, with its unit.
-    pub x: &'static str,
+    pub x: String,
     /// What is along y, with its unit.
     pub y: &'static str,
     /// Name and points of each line.
@@ -147,6 +149,21 @@ pub fn class_figures(pairs: &[(usize, usize)], classes: usize) -> Figures {
         ("f1", mean(Score::f1)),
         ("windows", pairs.len().into()),
     ])
+}
+
+impl Measured {
+    /// As the suites name them.
+    pub fn figures(&self) -> Figures {
+        let mut figures = Figures::from([
+            ("balanced_accuracy", figure(self.balanced_accuracy)),
+            ("shown", figure(self.shown)),
+            ("shown_right", figure(self.shown_right)),
+            ("windows", self.looks.into()),
+        ]);
+        figures.extend(self.mae.map(|mae| ("mae", figure(mae))));
+        figures.extend(self.covered.map(|covered| ("within_the_interval", figure(covered))));
+        figures
+    }
 }
 
 impl fmt::Display for Report {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::recordings::{EvaluationError, Recording, file_name, files, play, set_folder, text};
 use super::report::{Answer, Figures, Plot, Report, figure};
+use super::sweep;
 use super::vsense;
 use crate::stages::assembly::AssemblyConfig;
 use crate::stages::breathing::{BreathingConfig, BreathingMonitor};
@@ -184,6 +185,55 @@ fn strongest_subcarrier(recording: &Recording) -> f64 {
     best.map_or(0.0, |s| 60.0 * spectral_peak(&[s]))
 }
 
+const SETTINGS: [(&str, &str); 4] = [
+    ("agree_bpm", "breaths a minute"),
+    ("max_missing", "share"),
+    ("max_unrest", "multiples of the median"),
+    ("window_s", "seconds"),
+];
+
+/// A plot for each other setting of breathing.
+///
+/// # Errors
+/// When there are no recordings.
+pub fn sweeps(data: &Path, config: &BreathingConfig) -> Result<Vec<Plot>, EvaluationError> {
+    let folder = set_folder(data, "respiration-intel");
+    let mut pairs = Vec::new();
+    for capture in files(&folder, "dat")? {
+        if let Some(phone) = phone_of(&capture) {
+            pairs.push((Recording::open(&capture)?, phone_rate(&phone)?));
+        }
+    }
+    let others = others(data, &folder)?;
+    let share = |recordings: &mut dyn Iterator<Item = &Recording>, config: &BreathingConfig| {
+        let all: Vec<Option<f64>> = recordings.flat_map(|r| rates(r, config)).collect();
+        all.iter().flatten().count() as f64 / all.len().max(1) as f64
+    };
+    let lines = [
+        "time with a rate, still person",
+        "time with a rate, movement and empty rooms",
+        "largest error, tens of breaths a minute",
+    ];
+    Ok(sweep::plots(
+        "presence.breathing",
+        "a rate is shown",
+        config,
+        &sweep::around(config, &SETTINGS),
+        "share of the time; tens of breaths a minute",
+        &lines,
+        |c| {
+            let errors = pairs.iter().flat_map(|(r, truth)| {
+                rates(r, c).into_iter().flatten().map(|rate| (rate - truth).abs()).collect::<Vec<_>>()
+            });
+            vec![
+                share(&mut pairs.iter().map(|(r, _)| r), c),
+                share(&mut others.iter().map(|o| &o.recording), c),
+                errors.fold(0.0, f64::max) / 10.0,
+            ]
+        },
+    ))
+}
+
 /// What is shown, each half second.
 fn rates(recording: &Recording, config: &BreathingConfig) -> Vec<Option<f64>> {
     shown(recording, config).into_iter().map(|b| b.map(|b| f64::from(b.rate_bpm))).collect()
@@ -285,9 +335,9 @@ fn trade_off(pairs: &[(Recording, f64)], others: &[Other]) -> Plot {
         others.iter().filter(|o| o.kind == kind).flat_map(|o| qualities(&o.recording)).collect::<Vec<_>>()
     };
     Plot {
-        name: "breathing-min-quality",
+        name: "breathing-min-quality".into(),
         title: "a rate is shown, against presence.breathing.min_quality".into(),
-        x: "least quality",
+        x: "presence.breathing.min_quality, least quality".into(),
         y: "share of time with a rate",
         lines: vec![
             line("still person", pairs.iter().flat_map(|(r, _)| qualities(r)).collect()),

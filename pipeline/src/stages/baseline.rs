@@ -14,7 +14,7 @@ use crate::files;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// Version of this file's format: 2.
+    /// Version of this file's format: 3; 2 had no `profile`.
     pub version: u32,
     /// One entry a link and layout.
     pub links: Vec<LinkBaseline>,
@@ -34,6 +34,10 @@ pub struct LinkBaseline {
     pub quiet: Vec<f32>,
     /// The mean channel.
     pub reference: Option<Reference>,
+    /// `[tx][rx][subcarrier]`: mean amplitude of packets scaled to unit mean square (each training field of an ESP32 by itself), 0 where no
+    /// signal is. By it a later run sees whether the link still stands as it did. May be empty.
+    #[serde(default)]
+    pub profile: Vec<f32>,
 }
 
 /// A baseline file cannot be used.
@@ -46,8 +50,9 @@ pub struct BaselineError {
     pub problem: String,
 }
 
-/// The format's version.
-pub(super) const VERSION: u32 = 2;
+/// The format's version, and the oldest that is read.
+pub(super) const VERSION: u32 = 3;
+const OLDEST: u32 = 2;
 /// A baseline is some kilobytes a link; more than this is something else.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -62,15 +67,33 @@ impl Baseline {
             Err(e) => return Err(fail(e.to_string())),
         };
         let baseline: Self = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
-        if baseline.version != VERSION {
-            return Err(fail(format!("version {}, this program reads {VERSION}", baseline.version)));
+        if !(OLDEST..=VERSION).contains(&baseline.version) {
+            return Err(fail(format!(
+                "version {}, this program reads {OLDEST} to {VERSION}",
+                baseline.version
+            )));
         }
         for link in &baseline.links {
             if link.quiet.is_empty() || link.quiet.iter().any(|q| !q.is_finite() || *q < 0.0) {
                 return Err(fail(format!("link {}: `quiet` must hold numbers of at least 0", link.link)));
             }
+            let profile = &link.profile;
+            if !(profile.is_empty() || profile.len() == link.layout.values())
+                || profile.iter().any(|p| !p.is_finite())
+            {
+                return Err(fail(format!(
+                    "link {}: `profile` must hold a number for each value of the layout",
+                    link.link
+                )));
+            }
         }
         Ok(Some(baseline))
+    }
+
+    /// Takes over what `newer` knows of its links.
+    pub fn merge(&mut self, newer: Self) {
+        self.links.retain(|o| !newer.links.iter().any(|n| n.link == o.link && n.layout == o.layout));
+        self.links.extend(newer.links);
     }
 
     /// Writes it so that a crash leaves the old file or the new one.

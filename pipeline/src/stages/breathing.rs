@@ -139,11 +139,24 @@ impl BreathingMonitor {
             self.links.retain(|_, h| h.next_step > oldest);
             let config = &self.config;
             let found = self.links.values_mut().filter_map(|h| h.look(plan, config));
-            let best = found.max_by(|a, b| a.quality.total_cmp(&b.quality));
-            self.shown = best.map(|b| Breathing { rate_bpm: 60.0 * b.rate_hz, quality: b.quality });
+            self.shown = found.max_by(|a, b| a.quality.total_cmp(&b.quality)).map(shown);
         }
         self.shown
     }
+
+    /// The links on which a rate is believed.
+    pub fn links(&self) -> Vec<(LinkId, Breathing)> {
+        let believed = |((link, _), history): (&(LinkId, Layout), &History)| {
+            Some((link.clone(), shown(history.believed?)))
+        };
+        let mut links: Vec<_> = self.links.iter().filter_map(believed).collect();
+        links.sort_by(|a, b| a.0.cmp(&b.0));
+        links
+    }
+}
+
+fn shown(breath: Breath) -> Breathing {
+    Breathing { rate_bpm: 60.0 * breath.rate_hz, quality: breath.quality }
 }
 
 impl History {

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod baseline;
 pub mod breathing;
+pub mod calibration;
 pub mod cleanup;
 pub mod gather;
 pub mod inference;
@@ -11,8 +12,10 @@ pub mod motion;
 pub mod output;
 pub mod persons;
 pub mod presence;
+mod quiet;
 pub mod recorder;
 pub mod segments;
+pub mod site_presence;
 mod worker;
 
 pub use worker::{Worker, stage};

@@ -8,11 +8,14 @@ use super::inference::Detections;
 use crate::events::{Event, EventBus, EventKind, Evidence, SiteWatch, WatchConfig};
 use crate::floor::FloorPlan;
 use crate::health::{Health, Part};
-use crate::pose::{PoseFrame, Provenance};
+use crate::pose::{Count, PoseFrame, Provenance};
 use crate::radio::Radio;
 use crate::site::SiteConfig;
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
-use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch, ZoneRules, Zones};
+use crate::understanding::{
+    ActivityConfig, ActivityWatch, BreathRules, BreathWatch, CountRules, FallConfig, FallWatch, ZoneRules,
+    Zones, count,
+};
 
 /// A frame that has all but its number.
 #[derive(Clone, Debug)]
@@ -36,6 +39,10 @@ pub struct Rules {
     pub activity: ActivityConfig,
     /// Who has fallen.
     pub falls: FallConfig,
+    /// How many there are.
+    pub count: CountRules,
+    /// Whose breath it is.
+    pub breath: BreathRules,
 }
 
 /// The people of all sites.
@@ -56,6 +63,8 @@ struct Place {
     watch: SiteWatch,
     /// Where falls are asked for.
     falls: Option<FallWatch>,
+    breath: BreathWatch,
+    count: CountRules,
 }
 
 impl Persons {
@@ -76,6 +85,8 @@ impl Persons {
                 zones: Zones::new(&site.id, plan.clone(), rules.zones.clone()),
                 watch: SiteWatch::new(&site.id, plan, rules.watch.clone()),
                 falls: rules.falls.enabled.then(|| FallWatch::new(rules.falls.clone())),
+                breath: BreathWatch::new(site.links.clone(), rules.breath.clone()),
+                count: rules.count.clone(),
             };
             (site.id.as_str().into(), place)
         };
@@ -95,6 +106,8 @@ impl Persons {
             provenance: Provenance { source: about.source, model, calibrated, experimental },
             presence: window.presence,
             breathing: window.breathing,
+            count: None,
+            activity: window.signal.activity,
             persons: Vec::new(),
         };
         if let Some(place) = self.sites.get_mut(&about.site) {
@@ -116,6 +129,8 @@ impl Persons {
             let heard = window.clean.links.iter().map(|l| l.raw.link.as_str());
             let mut tell = |event: Event| drop(self.events.publish(event));
             place.watch.links(frame.time_ns, heard, &mut tell);
+            place.breath.frame(frame.time_ns, &mut frame.persons, &window.breaths);
+            frame.count = place.count(&frame, window.signal.count);
             place.understand(&mut frame, &mut tell);
         }
         Finished { frame, arrived: about.arrived }
@@ -123,6 +138,21 @@ impl Persons {
 }
 
 impl Place {
+    /// How many people are there: nobody where the signal says so, else from those who are followed where poses are earned, else what the site's
+    /// own classifier says, else from those who are followed by way of experiment.
+    fn count(&self, frame: &PoseFrame, signal: Option<Count>) -> Option<Count> {
+        let somebody = frame.presence.map(|p| p.present);
+        let followed = || {
+            let looked = frame.provenance.model.is_some() && somebody.is_some();
+            looked.then(|| count(&frame.persons, somebody == Some(true), &self.count))
+        };
+        match somebody {
+            Some(false) => Some(Count::NOBODY),
+            _ if frame.provenance.calibrated => followed(),
+            _ => signal.or_else(followed),
+        }
+    }
+
     /// What the people of a frame do and where, and what of it is news.
     fn understand(&mut self, frame: &mut PoseFrame, tell: &mut dyn FnMut(Event)) {
         let changes = self.activities.frame(frame.time_ns, &mut frame.persons);

@@ -4,20 +4,21 @@
 //! level. Until a link has learned it, only variation that noise of no strength explains counts as motion: the
 //! autocorrelation must be beyond both [`PresenceConfig::moving_share`] and what white noise reaches by chance.
 
-use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use invispose_kernels::Layout;
-use invispose_models::input::{Reference, ReferenceBuilder};
+use invispose_models::input::Reference;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Baseline, LinkBaseline, VERSION};
 use super::breathing::{BreathingConfig, BreathingMonitor};
+use super::calibration::LinkKnowledge;
 use super::cleanup::{CleanLink, CleanWindow};
+use super::quiet::Quiet;
 use crate::csi::LinkId;
-use crate::health::{Health, Part};
 use crate::pose::{Breathing, Presence};
+use crate::signal::SignalAnswer;
 
 /// The rules of presence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct PresenceConfig {
     pub learn_s: f64,
     /// Seconds between the quiet windows that keep it up to date: as long as a window, so that they are independent.
     pub refresh_s: f64,
+    /// Correlation of a link's amplitudes over subcarriers and antennas with those that it had in the quiet room, from which on what was kept of
+    /// that room is believed after a start or a long silence: quiet links stay above 0.99, moved boards mostly below 0.85.
+    pub fit: f32,
     /// Quiet windows kept: with `refresh_s` the last eight quiet minutes.
     pub samples: usize,
     /// Breathing, which shows somebody who keeps still.
@@ -68,6 +72,7 @@ impl Default for PresenceConfig {
             settle_s: 4.0,
             learn_s: 3.0,
             refresh_s: 2.0,
+            fit: 0.9,
             samples: 256,
             breathing: BreathingConfig::default(),
         }
@@ -83,6 +88,10 @@ pub struct ObservedWindow {
     pub presence: Option<Presence>,
     /// Breathing; `None` unless it is reliable.
     pub breathing: Option<Breathing>,
+    /// The links that it is heard on.
+    pub breaths: Vec<(LinkId, Breathing)>,
+    /// What the site's own classifiers say.
+    pub signal: SignalAnswer,
     /// The quiet room's channel of each of the window's links, in their order; `None` where it was not learned yet.
     pub references: Vec<Option<Arc<Reference>>>,
 }
@@ -99,26 +108,6 @@ pub struct PresenceDetector {
     breathing: BreathingMonitor,
 }
 
-/// What one link knows of the quiet room.
-struct Quiet {
-    /// Stream time of the first window since the link was last silent for long, and of the newest.
-    heard_ns: Option<(i64, i64)>,
-    /// Variation of quiet windows, the oldest first.
-    samples: VecDeque<f32>,
-    /// Their quantile; `None` until learned.
-    level: Option<f32>,
-    /// While learning: quiet seconds in a row, times the share of steps with a packet.
-    quiet_s: f64,
-    sampled_ns: i64,
-    reference: Option<Arc<Reference>>,
-    building: ReferenceBuilder,
-    building_s: f64,
-}
-
-/// A reference is made anew from this much quiet time.
-const REFERENCE_S: f64 = 30.0;
-/// A link that was silent for this long may have started anew.
-const LONG_SILENCE_NS: i64 = 10_000_000_000;
 /// Links that are remembered; more come only from forged packets.
 const MAX_LINKS: usize = 8192;
 
@@ -137,11 +126,7 @@ impl PresenceDetector {
     pub fn new(config: PresenceConfig, baseline: Option<&Baseline>) -> Self {
         let mut links = HashMap::new();
         for known in baseline.iter().flat_map(|b| &b.links).take(MAX_LINKS) {
-            let mut quiet = Quiet::new();
-            quiet.samples = known.quiet.iter().copied().take(config.samples).collect();
-            quiet.level = quantile(&quiet.samples, config.quantile);
-            quiet.reference = known.reference.clone().map(Arc::new);
-            links.insert((LinkId::new(known.link.as_str()), known.layout), quiet);
+            links.insert((LinkId::new(known.link.as_str()), known.layout), Quiet::kept(known, &config));
         }
         let breathing = BreathingMonitor::new(config.breathing.clone());
         Self { config, links, present: false, turning_ns: None, last_ns: None, changed: false, breathing }
@@ -149,23 +134,50 @@ impl PresenceDetector {
 
     /// What was learned so far.
     pub fn baseline(&self) -> Baseline {
-        let mut links: Vec<LinkBaseline> = self
-            .links
-            .iter()
-            .filter(|(_, quiet)| quiet.level.is_some())
-            .map(|((link, layout), quiet)| LinkBaseline {
-                link: link.as_str().to_owned(),
-                layout: *layout,
-                time_ns: quiet.sampled_ns,
-                quiet: quiet.samples.iter().copied().collect(),
-                reference: quiet.reference.as_deref().cloned(),
-            })
-            .collect();
+        let known =
+            self.links.iter().filter_map(|((link, layout), quiet)| quiet.baseline(link.as_str(), *layout));
+        let mut links: Vec<LinkBaseline> = known.collect();
         links.sort_by(|a, b| (&a.link, a.layout).cmp(&(&b.link, b.layout)));
         Baseline { version: VERSION, links }
     }
 
-    /// True once after a link has learned its level or brought its reference up to date.
+    /// Knows of these links what `baseline` does, without doubt.
+    pub fn adopt(&mut self, baseline: &Baseline) {
+        for known in &baseline.links {
+            let key = (LinkId::new(known.link.as_str()), known.layout);
+            if let Some(quiet) = self.links.get_mut(&key) {
+                quiet.adopt(known, &self.config);
+            }
+        }
+        self.changed = true;
+    }
+
+    /// What each link knows, by name and layout.
+    pub fn knowledge(&self) -> Vec<LinkKnowledge> {
+        let of = |((link, layout), quiet): (&(LinkId, Layout), &Quiet)| LinkKnowledge {
+            link: link.clone(),
+            layout: *layout,
+            quiet_level: quiet.level,
+            time_ns: quiet.level.map(|_| quiet.sampled_ns),
+            holds: !quiet.unheard() && quiet.holds(),
+            dropped: quiet.dropped.clone(),
+        };
+        let mut links: Vec<LinkKnowledge> = self.links.iter().map(of).collect();
+        links.sort_by(|a, b| (&a.link, a.layout).cmp(&(&b.link, b.layout)));
+        links
+    }
+
+    /// The link's receiver has settled.
+    pub fn is_settled(&self, link: &LinkId, layout: Layout) -> bool {
+        self.links.get(&(link.clone(), layout)).is_some_and(|quiet| quiet.settled(&self.config))
+    }
+
+    /// The quiet room's mean amplitudes as a link knows them (see [`LinkBaseline::profile`]).
+    pub fn profile(&self, link: &LinkId, layout: Layout) -> Option<Arc<[f32]>> {
+        self.links.get(&(link.clone(), layout)).filter(|quiet| quiet.holds())?.profile.clone()
+    }
+
+    /// True once after a link has learned its level, brought its reference up to date, or believed or given up what was kept.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -182,7 +194,9 @@ impl PresenceDetector {
         self.last_ns = Some(time);
 
         for link in clean.links.iter().filter(|link| link.motion.is_some()) {
-            self.hear(key(link), time);
+            if let Some(quiet) = known(&mut self.links, link) {
+                quiet.hear(link, time, &self.config);
+            }
         }
         let evidence: Vec<Option<Evidence>> = clean.links.iter().map(|link| self.evidence(link)).collect();
         let level = site_level(&evidence, self.config.on);
@@ -204,52 +218,22 @@ impl PresenceDetector {
             motion_level: level,
             coverage: clean.window.fresh_links as f32 / clean.window.known_links.max(1) as f32,
         });
-        let reference = |link: &CleanLink| self.links.get(&key(link)).and_then(|q| q.reference.clone());
+        let reference =
+            |link: &CleanLink| self.links.get(&key(link)).filter(|q| q.holds())?.reference.clone();
         let references = clean.links.iter().map(reference).collect();
-        ObservedWindow { clean, presence, breathing, references }
+        let breaths = self.breathing.links();
+        ObservedWindow { clean, presence, breathing, breaths, references, signal: SignalAnswer::default() }
     }
 
     /// The stream broke off: nothing that was in the making goes on.
     fn interrupt(&mut self) {
         self.turning_ns = None;
         self.present = false;
-        for quiet in self.links.values_mut() {
-            quiet.heard_ns = None;
-            if quiet.level.is_none() {
-                quiet.forget();
-            }
-        }
-    }
-
-    fn hear(&mut self, key: (LinkId, Layout), time: i64) {
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&key) {
-            return;
-        }
-        let quiet = self.links.entry(key).or_insert_with(Quiet::new);
-        let since = match quiet.heard_ns {
-            Some((since, last)) if time.saturating_sub(last) < LONG_SILENCE_NS => since,
-            _ => time,
-        };
-        quiet.heard_ns = Some((since, time));
+        self.links.values_mut().for_each(Quiet::interrupt);
     }
 
     fn evidence(&self, link: &CleanLink) -> Option<Evidence> {
-        let motion = link.motion?;
-        let noise = self.config.noise_sigmas * motion.noise_share;
-        let known = self.links.get(&key(link))?;
-        let (since, now) = known.heard_ns?;
-        if (now.saturating_sub(since) as f64) < self.config.settle_s * 1e9 {
-            return None;
-        }
-        let learned = known.level;
-        let level = match learned {
-            Some(quiet) => {
-                let level = motion.coherent / quiet.max(f32::MIN_POSITIVE);
-                if motion.share > noise { level } else { level.min(1.0) }
-            }
-            None => motion.share.max(0.0) / self.config.moving_share.max(noise),
-        };
-        Some(Evidence { level: level.min(1e6), learned: learned.is_some() })
+        self.links.get(&key(link))?.evidence(&link.motion?, &self.config)
     }
 
     fn decide(&mut self, level: f32, time: i64) {
@@ -267,91 +251,44 @@ impl PresenceDetector {
     }
 
     fn learn(&mut self, link: &CleanLink, quiet_now: bool, passed_s: f64, time: i64) {
-        let Some(motion) = link.motion else { return };
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(&key(link)) {
+        let Some(quiet) = known(&mut self.links, link) else { return };
+        let was = quiet.level.is_some();
+        if !quiet.learn(link, quiet_now, passed_s, time, &self.config) {
             return;
         }
-        let config = &self.config;
-        let quiet = self.links.entry(key(link)).or_insert_with(Quiet::new);
-        // Noise alone reaches this in one of twenty windows: a link that happens to show less has no lower level.
-        let sample = motion.coherent.max(motion.noise_coherent(1.64));
-        if quiet.level.is_none() {
-            if !quiet_now {
-                quiet.forget();
-                return;
-            }
-            // A link with few packets shows less in the same time.
-            let received = link.raw.received.iter().filter(|r| **r).count();
-            quiet.quiet_s += passed_s * received as f64 / link.raw.received.len().max(1) as f64;
-            quiet.add(sample, config.samples, time);
-            quiet.build(link, passed_s);
-            if quiet.quiet_s >= config.learn_s && quiet.samples.len() >= 10 {
-                quiet.level = quantile(&quiet.samples, config.quantile);
-                quiet.take_reference();
-                self.changed = true;
-            }
-        } else if quiet_now {
-            quiet.build(link, passed_s);
-            if quiet.building_s >= REFERENCE_S {
-                quiet.take_reference();
-                self.changed = true;
-            }
-            if time.saturating_sub(quiet.sampled_ns) as f64 / 1e9 >= config.refresh_s {
-                quiet.add(sample, config.samples, time);
-                quiet.level = quantile(&quiet.samples, config.quantile);
-            }
-        } else {
-            // Half a quiet stretch is no reference.
-            quiet.building = ReferenceBuilder::default();
-            quiet.building_s = 0.0;
+        self.changed = true;
+        let learned = !was && quiet.level.is_some();
+        if was && let (None, Some(why)) = (quiet.level, &quiet.dropped) {
+            tracing::warn!(link = link.raw.link.as_str(), layout = %link.raw.layout, "the link's baseline is given up: {why}");
         }
+        if learned {
+            self.drop_other_layouts(link);
+        }
+    }
+
+    /// A link that has learned in this layout and was not heard in another one, of which something was kept, has changed its layout.
+    fn drop_other_layouts(&mut self, link: &CleanLink) {
+        let (name, layout) = (&link.raw.link, link.raw.layout);
+        self.links.retain(|(other, old), quiet| {
+            let gone = other == name && *old != layout && quiet.unheard();
+            if gone {
+                tracing::warn!(
+                    link = name.as_str(),
+                    "the baseline of layout {old} is given up: the link's layout is {layout}"
+                );
+            }
+            !gone
+        });
     }
 }
 
-impl Quiet {
-    fn new() -> Self {
-        Self {
-            heard_ns: None,
-            samples: VecDeque::new(),
-            level: None,
-            quiet_s: 0.0,
-            sampled_ns: i64::MIN,
-            reference: None,
-            building: ReferenceBuilder::default(),
-            building_s: 0.0,
-        }
+/// What a link knows, made at first sight; `None` where there are too many.
+fn known<'a>(links: &'a mut HashMap<(LinkId, Layout), Quiet>, link: &CleanLink) -> Option<&'a mut Quiet> {
+    let key = key(link);
+    if links.len() >= MAX_LINKS && !links.contains_key(&key) {
+        return None;
     }
-
-    fn forget(&mut self) {
-        *self = Self { heard_ns: self.heard_ns, ..Self::new() };
-    }
-
-    fn add(&mut self, sample: f32, most: usize, time: i64) {
-        while self.samples.len() >= most.max(1) {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(sample);
-        self.sampled_ns = time;
-    }
-
-    /// Adds the window's new packets to the reference in the making.
-    fn build(&mut self, link: &CleanLink, passed_s: f64) {
-        let steps = link.raw.received.len();
-        let values = link.raw.layout.values();
-        for step in steps.saturating_sub(link.new_steps)..steps {
-            if link.raw.received[step] {
-                self.building.push(link.raw.layout, &link.raw.csi[step * values..(step + 1) * values]);
-            }
-        }
-        self.building_s += passed_s;
-    }
-
-    fn take_reference(&mut self) {
-        if let Some(reference) = std::mem::take(&mut self.building).finish() {
-            self.reference = Some(Arc::new(reference));
-        }
-        self.building_s = 0.0;
-    }
+    Some(links.entry(key).or_insert_with(Quiet::new))
 }
 
 fn key(link: &CleanLink) -> (LinkId, Layout) {
@@ -374,43 +311,4 @@ fn site_level(evidence: &[Option<Evidence>], on: f32) -> Option<f32> {
     levels.sort_unstable_by(|a, b| b.total_cmp(a));
     let spoken = (levels.len() as f64).sqrt().ceil() as usize;
     Some(levels.iter().take(spoken).sum::<f32>() / spoken as f32)
-}
-
-fn quantile(samples: &VecDeque<f32>, q: f32) -> Option<f32> {
-    let mut sorted: Vec<f32> = samples.iter().copied().collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let at = (q.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f32).round() as usize;
-    sorted.get(at).copied()
-}
-
-/// A site's detector and the file in which it keeps what it learns.
-pub struct SitePresence {
-    detector: PresenceDetector,
-    file: Option<PathBuf>,
-}
-
-impl SitePresence {
-    /// A detector that starts from `baseline` and keeps what it learns in `file`.
-    pub fn new(config: PresenceConfig, baseline: Option<&Baseline>, file: Option<PathBuf>) -> Self {
-        Self { detector: PresenceDetector::new(config, baseline), file }
-    }
-
-    /// Takes in one window of one of `sites`. A baseline that cannot be kept raises a fault of the site's presence.
-    pub fn run(sites: &mut HashMap<Arc<str>, Self>, clean: CleanWindow, health: &Health) -> ObservedWindow {
-        let Some(site) = sites.get_mut(&clean.window.site) else {
-            let references = vec![None; clean.links.len()];
-            return ObservedWindow { clean, presence: None, breathing: None, references };
-        };
-        let last = clean.window.last;
-        let observed = site.detector.run(clean);
-        if (site.detector.take_changed() || last)
-            && let Some(file) = &site.file
-        {
-            let baseline = site.detector.baseline();
-            let kept = if baseline.links.is_empty() { Ok(()) } else { baseline.save(file) };
-            let part = Part::Site("presence", observed.clean.window.site.clone());
-            health.set_fault(part, kept.err().map(|e| e.to_string()));
-        }
-        observed
-    }
 }

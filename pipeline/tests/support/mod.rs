@@ -6,7 +6,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use invispose_pipeline::pose::{Activity, Breathing, Keypoint, Presence};
+use invispose_pipeline::pose::{Activity, Breathing, Count, CountBasis, Keypoint, Presence, SignalActivity};
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, Person, PoseFrame, Provenance, SourceKind};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -26,6 +26,7 @@ pub fn pose_frame(id: u64) -> PoseFrame {
         }),
         activity: (id.is_multiple_of(2)).then_some(Activity::Walking),
         zone: (p.is_multiple_of(2)).then_some(id as u16),
+        breathing: (p == 2).then(|| Breathing { rate_bpm: value(12), quality: value(13) }),
     };
     PoseFrame {
         frame_id: id,
@@ -44,6 +45,14 @@ pub fn pose_frame(id: u64) -> PoseFrame {
             coverage: value(9),
         }),
         breathing: (id.is_multiple_of(6)).then(|| Breathing { rate_bpm: value(10), quality: value(11) }),
+        count: (id.is_multiple_of(3)).then(|| Count {
+            mean: value(14),
+            low: id as u8,
+            high: id as u8,
+            basis: CountBasis::Tracks,
+        }),
+        activity: (id.is_multiple_of(4))
+            .then(|| SignalActivity { name: format!("does {id}").into(), probability: value(15) }),
         persons: (0..id % (PoseFrame::MAX_PERSONS as u64 + 1)).map(person).collect(),
     }
 }
@@ -121,9 +130,11 @@ prop_compose! {
         joints in vec((point(), float()), 17),
         activity in of(activity()),
         zone in of(any::<u16>()),
+        breathing in of((float(), float())),
     ) -> Person {
         let keypoints = std::array::from_fn(|k| Keypoint { position_m: joints[k].0, confidence: joints[k].1 });
-        Person { id, confidence, position_m, velocity_m_s, keypoints, activity, zone }
+        let breathing = breathing.map(|(rate_bpm, quality)| Breathing { rate_bpm, quality });
+        Person { id, confidence, position_m, velocity_m_s, keypoints, activity, zone, breathing }
     }
 }
 
@@ -139,6 +150,8 @@ prop_compose! {
         marks in any::<(bool, bool)>(),
         presence in of((any::<bool>(), float(), float())),
         breathing in of((float(), float())),
+        count in of((float(), any::<u8>(), any::<u8>(), 1u8..4)),
+        activity in of((".{0,20}", float())),
         persons in vec(any_person(), 0..=PoseFrame::MAX_PERSONS),
     ) -> PoseFrame {
         PoseFrame {
@@ -149,6 +162,10 @@ prop_compose! {
             provenance: Provenance { source, model: model.map(Arc::from), calibrated: marks.0, experimental: marks.1 },
             presence: presence.map(|(present, motion_level, coverage)| Presence { present, motion_level, coverage }),
             breathing: breathing.map(|(rate_bpm, quality)| Breathing { rate_bpm, quality }),
+            count: count.map(|(mean, low, high, basis)| {
+                Count { mean, low, high, basis: CountBasis::from_code(basis).unwrap() }
+            }),
+            activity: activity.map(|(name, probability)| SignalActivity { name: name.into(), probability }),
             persons,
         }
     }

@@ -11,8 +11,13 @@ use crate::config::Config;
 use crate::output;
 
 /// `--suite tracking`
-pub fn tracking(config: &Config, json: bool) -> anyhow::Result<()> {
-    let report = tracking::run(tracking::Options::default(), &config.tracking).context("simulated scenes")?;
+pub fn tracking(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let report = tracking::run(tracking::Options::default(), &config.tracking, &config.count)
+        .context("simulated scenes")?;
+    if let Some(folder) = plots {
+        let sweeps = tracking::sweeps(&config.tracking, &config.zones).context("simulated scenes")?;
+        crate::commands::plots::write(&sweeps, folder)?;
+    }
     if !json {
         return output::write(|out| write!(out, "{report}"));
     }
@@ -32,6 +37,7 @@ pub fn tracking(config: &Config, json: bool) -> anyhow::Result<()> {
             "nearest": of("nearest"),
         },
         "detectors": report.detectors.iter().map(|(name, d)| (*name, json!(d.errors))).collect::<BTreeMap<_, _>>(),
+        "counts": report.detectors.iter().map(|(name, d)| (*name, json!(d.counts))).collect::<BTreeMap<_, _>>(),
         "poses": report.detectors.iter().map(|(name, d)| (*name, json!(d.poses))).collect::<BTreeMap<_, _>>(),
     });
     output::line(object)
@@ -42,7 +48,11 @@ pub fn falls(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Resul
     let report = falls::run(falls::Options::default(), &config.tracking, &config.activity, &config.falls)
         .context("simulated days")?;
     if let Some(folder) = plots {
-        crate::commands::plots::write(&report.plots(), folder)?;
+        let mut all = report.plots();
+        all.extend(
+            falls::sweeps(&config.tracking, &config.activity, &config.falls).context("simulated days")?,
+        );
+        crate::commands::plots::write(&all, folder)?;
     }
     if !json {
         return output::write(|out| write!(out, "{report}"));

@@ -1,6 +1,7 @@
 //! Falls and activities on simulated days, seen by a detector with stated errors and followed by the tracker.
 
 mod day;
+mod sweeps;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::events::{Event, EventKind, Evidence};
 use crate::pose::{Person, PoseFrame, Provenance, SourceKind};
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
 use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch};
+
+pub use sweeps::sweeps;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -275,6 +278,8 @@ fn frame_of(site: &Arc<str>, time_ns: i64, persons: Vec<Person>) -> PoseFrame {
         },
         presence: None,
         breathing: None,
+        count: None,
+        activity: None,
         persons,
     }
 }
@@ -339,9 +344,9 @@ impl Report {
                 lines.push((format!("hundreds of false alarms a day, ground {ground_s} s"), alarms));
             }
             Plot {
-                name,
+                name: name.into(),
                 title: format!("falls-sim, {detector} detector: misses and false alarms"),
-                x: "falls.within_s, seconds",
+                x: "falls.within_s, seconds".into(),
                 y: "share missed; hundreds of false alarms a day",
                 lines,
                 chosen: Some(FallConfig::default().within_s),

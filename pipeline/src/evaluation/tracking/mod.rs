@@ -3,6 +3,7 @@
 mod baselines;
 mod metrics;
 mod scenes;
+mod sweeps;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +15,12 @@ use serde::Serialize;
 use super::detector::{Detector, DetectorErrors};
 use crate::pose::Person;
 use crate::tracking::{Observation, PersonIds, Tracker, TrackerConfig};
+use crate::understanding::{CountRules, count};
 
 pub use baselines::{Follower, NearestNeighbour, Sort};
 pub use metrics::{Moment, Point, Scores, score};
 pub use scenes::{FRAME_HZ, Scene};
+pub use sweeps::sweeps;
 
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,66 @@ pub struct DetectorReport {
     pub trackers: BTreeMap<&'static str, BTreeMap<String, Result>>,
     /// How poses fare in the tracker.
     pub poses: PoseErrors,
+    /// How well people are counted, by their number; `all` is all scenes together.
+    pub counts: BTreeMap<String, CountErrors>,
+}
+
+/// How well people are counted, at every moment of a scene.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct CountErrors {
+    /// Mean absolute error of the expected number.
+    pub mae: f64,
+    /// The same of the number of people who are shown.
+    pub mae_of_shown: f64,
+    /// Share of the moments in which the number is within the interval, which is made for nine in ten at least.
+    pub covered: f64,
+    /// Mean width of the interval, people.
+    pub width: f64,
+    /// Share of the people who are there and not shown: what `count.missed` stands for.
+    pub missed: f64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct CountTally {
+    sums: CountErrors,
+    moments: f64,
+    people: f64,
+}
+
+impl CountTally {
+    fn add(&mut self, truth: usize, shown: &[Person], rules: &CountRules) {
+        let estimate = count(shown, truth > 0, rules);
+        let s = &mut self.sums;
+        s.mae += (f64::from(estimate.mean) - truth as f64).abs();
+        s.mae_of_shown += shown.len().abs_diff(truth) as f64;
+        s.covered += f64::from(u8::from((estimate.low..=estimate.high).contains(&(truth.min(255) as u8))));
+        s.width += f64::from(estimate.high - estimate.low);
+        s.missed += truth.saturating_sub(shown.len()) as f64;
+        self.moments += 1.0;
+        self.people += truth as f64;
+    }
+
+    fn join(&mut self, other: &Self) {
+        let (a, b) = (&mut self.sums, &other.sums);
+        a.mae += b.mae;
+        a.mae_of_shown += b.mae_of_shown;
+        a.covered += b.covered;
+        a.width += b.width;
+        a.missed += b.missed;
+        self.moments += other.moments;
+        self.people += other.people;
+    }
+
+    fn errors(&self) -> CountErrors {
+        let (s, n) = (&self.sums, self.moments.max(1.0));
+        CountErrors {
+            mae: s.mae / n,
+            mae_of_shown: s.mae_of_shown / n,
+            covered: s.covered / n,
+            width: s.width / n,
+            missed: s.missed / self.people.max(1.0),
+        }
+    }
 }
 
 /// All figures.
@@ -110,7 +173,11 @@ const NUMBERS: std::ops::RangeInclusive<usize> = 1..=6;
 ///
 /// # Errors
 /// Where the simulator refuses a scene.
-pub fn run(options: Options, config: &TrackerConfig) -> std::result::Result<Report, SimError> {
+pub fn run(
+    options: Options,
+    config: &TrackerConfig,
+    counting: &CountRules,
+) -> std::result::Result<Report, SimError> {
     let mut scenes = Vec::new();
     for people in NUMBERS {
         for index in 0..options.scenes {
@@ -122,14 +189,21 @@ pub fn run(options: Options, config: &TrackerConfig) -> std::result::Result<Repo
         ("middling", DetectorErrors::middling()),
         ("coarse", DetectorErrors::coarse()),
     ];
-    let detectors = kinds.into_iter().map(|(name, errors)| (name, judge(&scenes, errors, config))).collect();
+    let detectors =
+        kinds.into_iter().map(|(name, errors)| (name, judge(&scenes, errors, config, counting))).collect();
     Ok(Report { split: options.split, scenes: options.scenes, seconds: options.seconds, detectors })
 }
 
-fn judge(scenes: &[Scene], errors: DetectorErrors, config: &TrackerConfig) -> DetectorReport {
+fn judge(
+    scenes: &[Scene],
+    errors: DetectorErrors,
+    config: &TrackerConfig,
+    counting: &CountRules,
+) -> DetectorReport {
     const NAMES: [&str; 4] = ["invispose", "sort", "sort_patient", "nearest"];
     let mut moments: [BTreeMap<usize, Vec<Moment>>; 4] = Default::default();
     let mut poses = PoseTally::default();
+    let mut counts: BTreeMap<String, CountTally> = BTreeMap::new();
     for (s, scene) in scenes.iter().enumerate() {
         let mut detector = Detector::new(errors.clone(), scene.room_m, s as u64);
         let tracker = Tracker::new(config.clone());
@@ -150,6 +224,8 @@ fn judge(scenes: &[Scene], errors: DetectorErrors, config: &TrackerConfig) -> De
                 nearest.step(1.0 / FRAME_HZ, &seen),
             ];
             poses.add(&truth, &seen, &own.people);
+            let there = truth.iter().flatten().count();
+            counts.entry(there.to_string()).or_default().add(there, &own.people, counting);
             let truth = of_scene(scene.points(k));
             for (moments, shown) in moments.iter_mut().zip(shown) {
                 let moment = Moment { truth: truth.clone(), shown: of_scene(shown) };
@@ -160,7 +236,11 @@ fn judge(scenes: &[Scene], errors: DetectorErrors, config: &TrackerConfig) -> De
     }
     let trackers =
         NAMES.into_iter().zip(moments).map(|(name, by_number)| (name, results(&by_number))).collect();
-    DetectorReport { errors, trackers, poses: poses.errors() }
+    let mut all = CountTally::default();
+    counts.values().for_each(|tally| all.join(tally));
+    counts.insert("all".into(), all);
+    let counts = counts.into_iter().map(|(number, tally)| (number, tally.errors())).collect();
+    DetectorReport { errors, trackers, poses: poses.errors(), counts }
 }
 
 fn results(by_number: &BTreeMap<usize, Vec<Moment>>) -> BTreeMap<String, Result> {
@@ -264,6 +344,13 @@ impl fmt::Display for Report {
                         s.mota, s.idf1, s.hota, s.det_a, s.ass_a, s.motp_m, r.switches_per_person_minute
                     )?;
                 }
+            }
+            for (number, c) in &report.counts {
+                writeln!(
+                    f,
+                    "people there {number:>3}: counted {:.2} off ({:.2} by those shown), within the interval {:.3}, its width {:.2}, missed {:.3}",
+                    c.mae, c.mae_of_shown, c.covered, c.width, c.missed
+                )?;
             }
             let p = &report.poses;
             writeln!(
