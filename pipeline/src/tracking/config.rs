@@ -12,8 +12,11 @@ pub struct TrackerConfig {
     pub keep_confidence: f32,
     /// A track is shown once it was seen over this long, seconds: ghosts of the network mostly last less…
     pub confirm_s: f64,
-    /// …in at least this share of the windows.
+    /// …in at least this share of the windows…
     pub confirm_share: f64,
+    /// …and in at least so many of them: where time presses fewer are looked at, and a ghost must not need fewer of them for that. In time that does
+    /// not press the other two ask for as many.
+    pub confirm_looks: u32,
     /// A shown track that is not seen any more is shown for this long at most, seconds: people are missed for half a second
     /// at a time…
     pub lose_s: f64,
@@ -52,6 +55,7 @@ impl Default for TrackerConfig {
             keep_confidence: 0.3,
             confirm_s: 0.5,
             confirm_share: 0.6,
+            confirm_looks: 6,
             lose_s: 1.5,
             lose_share: 0.5,
             lose_tentative_s: 0.25,

@@ -173,7 +173,7 @@ impl Track {
     pub fn is_sure(&self, time_ns: i64, config: &TrackerConfig) -> bool {
         let age = time_ns.saturating_sub(self.born_ns) as f64 / 1e9;
         let share = f64::from(self.hits) / f64::from(self.windows.max(1));
-        age >= config.confirm_s && share >= config.confirm_share
+        age >= config.confirm_s && share >= config.confirm_share && self.hits >= config.confirm_looks
     }
 
     /// Goes on where another track of the same person ended.
@@ -198,6 +198,7 @@ impl Track {
             // What they do is not known while nobody sees them.
             activity: self.activity.filter(|_| missing <= 0.0),
             zone: None,
+            breathing: None,
         })
     }
 }

@@ -303,6 +303,39 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_looked_at_seldom_is_believed_later() {
+        let mut run = Run::new();
+        let mut shown_at = None;
+        for k in 0..60i64 {
+            run.time += HOP_NS;
+            // Under load one window in four is looked at.
+            let seen = (k % 4 == 0).then(|| [at(1.0, 1.0)]);
+            let seen = seen.as_ref().map(|s| &s[..]);
+            let people = run.tracker.update(run.time, Some(true), seen, &mut run.ids).unwrap();
+            if !people.is_empty() && shown_at.is_none() {
+                shown_at = Some(k);
+            }
+        }
+        // Six looks are a second; half a second of them would be three.
+        assert_eq!(shown_at, Some(20));
+    }
+
+    #[test]
+    fn who_comes_back_where_they_can_have_walked_to_is_the_same() {
+        for (x, id) in [(2.5, 1), (5.5, 2)] {
+            let mut run = Run::new();
+            for _ in 0..100 {
+                run.step(Some(true), &[at(1.0, 1.0)]);
+            }
+            // Longer than they are shown, shorter than they are remembered.
+            let gone: Vec<_> = (0..50).map(|_| run.step(Some(true), &[]).len()).collect();
+            assert_eq!(gone.last(), Some(&0));
+            let back = (0..20).map(|_| run.step(Some(true), &[at(x, 1.0)])).last().unwrap();
+            assert_eq!(back.iter().map(|p| p.id).collect::<Vec<_>>(), [id], "{x} m");
+        }
+    }
+
+    #[test]
     fn a_flicker_shows_nobody_and_uses_no_id() {
         let mut run = Run::new();
         for k in 0..100 {
