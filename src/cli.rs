@@ -62,6 +62,17 @@ pub enum Command {
     /// Follow the pose frames of a running instance through its memory-mapped ring
     #[command(after_help = "Example: invispose ring invispose-data/demo.ring --follow --json")]
     Ring(Ring),
+    /// Look for what stands in the server's way, and say what to do about it
+    #[command(after_help = "Example: invispose doctor --json | jq '.findings[] | select(.grade != \"ok\")'")]
+    Doctor(Doctor),
+    /// Copy the data directory, also while a server writes it
+    #[command(after_help = "Example: invispose backup --to /backup/invispose-$(date +%F)")]
+    Backup(Backup),
+    /// Make a data directory of a backup
+    #[command(
+        after_help = "Example: invispose restore /backup/invispose-2027-01-31 --data-dir invispose-data"
+    )]
+    Restore(Restore),
     /// Print the configuration and where each value comes from
     #[command(after_help = "Example: INVISPOSE_LISTEN=127.0.0.1:9000 invispose config")]
     Config(ConfigArgs),
@@ -228,6 +239,35 @@ pub struct Ring {
     /// How many of the newest frames to begin with
     #[arg(long, default_value_t = 10)]
     pub last: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where rings, baselines and recordings live [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The directory to make
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Where rings, baselines and recordings live [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// A directory that `backup` made
+    pub from: PathBuf,
+    /// The data directory to make [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use invispose_api::outputs::OutputsConfig;
 use invispose_api::outputs::mqtt::MqttConfig;
 use invispose_api::outputs::webhooks::WebhooksConfig;
 use invispose_api::store::{Keep, StoreConfig};
+use invispose_api::telemetry::TelemetryConfig;
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::signal::SignalConfig;
@@ -56,6 +57,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// To endpoints that operators register.
     pub webhooks: WebhooksConfig,
+    /// Traces of frames.
+    pub telemetry: TelemetryConfig,
     /// Logging.
     pub log: LogSection,
     /// The windows that the network sees.
@@ -213,6 +216,7 @@ impl Default for Config {
             database: DatabaseSection::default(),
             mqtt: MqttConfig::default(),
             webhooks: WebhooksConfig::default(),
+            telemetry: TelemetryConfig::default(),
             log: LogSection::default(),
             window: WindowSection::default(),
             presence: PresenceConfig::default(),
@@ -454,6 +458,7 @@ fn check(config: Config) -> anyhow::Result<Config> {
     AlertEngine::new(&config.alerts, AlertState::default())?;
     let sites: Vec<&str> = config.sites.iter().map(|s| s.id.as_str()).collect();
     config.outputs().check(&sites)?;
+    config.telemetry.check()?;
     for site in &config.sites {
         check_site_id(&site.id)?;
         if config.sites.iter().filter(|s| s.id == site.id).count() > 1 {
@@ -515,7 +520,7 @@ pub fn check_site_id(id: &str) -> anyhow::Result<()> {
 }
 
 /// Keys that hold lists of tables. They are set in the file only.
-pub const TABLES: [&str; 4] = ["site", "source", "event_rate", "deprecated"];
+pub const TABLES: [&str; 5] = ["site", "source", "alert", "event_rate", "deprecated"];
 
 /// Settings of one value or one list of texts, as (dotted key, default).
 pub fn leaves(table: &Table) -> Vec<(String, Value)> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -23,7 +24,8 @@ impl DataDir {
     }
 
     fn lock(root: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(root)?;
+        // It says who was where, and holds keys: a new one is for its owner alone.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let path = root.join("lock");
         let mut options = OpenOptions::new();
         let mut lock =

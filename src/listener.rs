@@ -14,6 +14,8 @@ use crate::config::Config;
 pub struct Opened {
     /// For the API.
     pub listeners: Listeners,
+    /// The certificate, to be read again.
+    pub tls: Option<Tls>,
     /// Where clients find the server.
     pub addresses: Vec<String>,
 }
@@ -45,11 +47,11 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
             }
         }
     };
-    if let Some(tls) = tls {
-        listeners = listeners.with_tls(tls);
+    if let Some(tls) = &tls {
+        listeners = listeners.with_tls(tls.clone());
     }
     raise_descriptors();
-    Ok(Opened { listeners, addresses })
+    Ok(Opened { listeners, tls, addresses })
 }
 
 /// Each connection takes a descriptor, and the soft limit is often 1024.

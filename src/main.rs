@@ -11,7 +11,9 @@ mod listener;
 mod logging;
 mod output;
 mod places;
+mod reload;
 mod serve;
+mod service;
 
 use std::process::ExitCode;
 
@@ -46,15 +48,21 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let flags = flags(&cli);
     let loaded = config::load(cli.config.as_deref(), variables(), &flags)?;
     logging::start(&loaded.config.log)?;
+    // Flags hold as well when the configuration is read again.
+    let file = cli.config.clone();
+    let again = Box::new(move || Ok(config::load(file.as_deref(), variables(), &flags)?.config));
     match cli.command {
-        Command::Demo(args) => commands::serve::demo(&args, &loaded.config),
-        Command::Run(args) => commands::serve::run(&args, &loaded.config),
-        Command::Replay(args) => commands::serve::replay(&args, &loaded.config),
+        Command::Demo(args) => commands::serve::demo(&args, &loaded.config, again),
+        Command::Run(args) => commands::serve::run(&args, &loaded.config, again),
+        Command::Replay(args) => commands::serve::replay(&args, &loaded.config, again),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Record(args) => commands::record::run(&args),
         Command::Simulate(args) => commands::simulate::run(&args),
         Command::Ring(args) => commands::ring::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args, &loaded.config),
+        Command::Backup(args) => commands::backup::backup(&args, &loaded.config),
+        Command::Restore(args) => commands::backup::restore(&args, &loaded.config),
         Command::Config(args) => commands::config::run(&args, &loaded),
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args, &loaded.config),
@@ -80,6 +88,15 @@ fn flags(cli: &Cli) -> Vec<(&'static str, Value, &'static str)> {
     }
     if let Some(level) = &cli.log_level {
         flags.push(("log.level", Value::String(level.clone()), "--log-level"));
+    }
+    let data_dir = match &cli.command {
+        Command::Doctor(args) => args.data_dir.as_ref(),
+        Command::Backup(args) => args.data_dir.as_ref(),
+        Command::Restore(args) => args.data_dir.as_ref(),
+        _ => None,
+    };
+    if let Some(dir) = data_dir {
+        flags.push(("data_dir", Value::String(dir.to_string_lossy().into_owned()), "--data-dir"));
     }
     let common: Option<&Common> = match &cli.command {
         Command::Demo(args) => Some(&args.common),

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use invispose_api::outputs::Outputs;
 use invispose_api::recordings::Recordings;
 use invispose_api::store::Store;
+use invispose_api::telemetry::Telemetry;
 use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
@@ -36,6 +37,8 @@ use crate::data_dir::DataDir;
 use crate::listener;
 use crate::output;
 use crate::places::{self, Place};
+use crate::reload::{Read, Reload};
+use crate::service;
 
 /// What a command asks for beside the configuration.
 #[derive(Debug, Default)]
@@ -52,8 +55,8 @@ pub struct Options {
     pub say_first_frame: bool,
 }
 
-/// Runs until ctrl-c or SIGTERM.
-pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+/// Runs until ctrl-c or SIGTERM; `again` reads the configuration anew on SIGHUP.
+pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()> {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio")?;
     let opened = runtime.block_on(listener::open(config))?;
@@ -128,16 +131,18 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
 
     runtime.block_on(async move {
         let mut signals = Signals::new()?;
+        let mut reload = Reload::new(again, state.clone(), opened.tls)?;
         // Kept zones are there before the first frame is.
         state.load().await;
         let outputs = Outputs::start(&state, &config.outputs(), &config.data_dir).await?;
+        let telemetry = Telemetry::start(&state, &config.telemetry)?;
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
         let api = tokio::spawn(invispose_api::serve(state.clone(), opened.listeners, async {
             closed.await.ok();
         }));
         // The subscriber is there before the first frame can be.
         if first_frame {
-            tokio::spawn(say_first_frame(state, started));
+            tokio::spawn(say_first_frame(state.clone(), started));
         }
         let mut history = store.start(&sites, &events, &health).context("store")?;
         history.caught_up().await;
@@ -148,7 +153,16 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
             let _ = output::line(format_args!("listening on {address}"));
         }
 
-        signals.wait().await;
+        service::ready(&opened.addresses);
+        let watchdog = tokio::spawn(service::keep_watchdog(state));
+
+        while signals.wait().await == Signal::Reload {
+            service::reloading();
+            reload.reload().await;
+            service::ready(&opened.addresses);
+        }
+        service::stopping();
+        watchdog.abort();
         tracing::info!("stopping");
         close.send(()).ok();
         let health = pipeline.health().clone();
@@ -156,6 +170,9 @@ pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
         events.close();
         tokio::join!(outputs.close(), history.close());
         api.await.context("API")?.context("API")?;
+        if let Some(telemetry) = telemetry {
+            telemetry.close().await;
+        }
         match health.faults().remove(&Part::Stage("recording")) {
             Some(fault) => bail!("the recording is not whole: {fault}"),
             None => Ok(()),
@@ -302,21 +319,30 @@ async fn say_first_frame(state: ApiState, started: Instant) {
     }
 }
 
-/// Ctrl-c and SIGTERM.
+/// Ctrl-c, SIGTERM and SIGHUP.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+#[derive(PartialEq, Eq)]
+enum Signal {
+    Stop,
+    Reload,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate()).context("signals")? })
+        let signal = |kind| signal(kind).context("signals");
+        Ok(Self { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Signal {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = self.terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
         }
     }
 }

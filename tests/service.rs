@@ -407,3 +407,247 @@ fn a_recording_ends_cleanly_and_goes_on() {
     assert!(frames("b.ivr") > 0);
     assert!(finished(&["inspect", "c.ivr"], dir.path()).stdout.is_empty());
 }
+
+/// Waits until it is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < end, "never came: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_configuration_is_read_again_and_the_service_manager_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = std::os::unix::net::UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = |wanted: &str| {
+        let mut bytes = [0; 4096];
+        loop {
+            let n = manager.recv(&mut bytes).unwrap_or_else(|e| panic!("{wanted}: {e}"));
+            if String::from_utf8_lossy(&bytes[..n]).lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    let zone = |id: &str| format!("[[site.zones]]\nid = {id:?}\npolygon_m = [[0, 0], [1, 0], [0, 1]]\n");
+    let config = |host: &str, zone: &str, rest: &str| {
+        format!(
+            "{rest}\n[api]\nallowed_hosts = [{host:?}]\n[[site]]\nid = \"lab\"\nroom_m = [6, 5, 2.7]\n{zone}\n[[source]]\nuri = \"udp://127.0.0.1:0\"\n"
+        )
+    };
+    let file = dir.path().join("invispose.toml");
+    std::fs::write(&file, config("one.example", &zone("old"), "")).unwrap();
+    let socket = dir.path().join("notify").display().to_string();
+    let server =
+        Server::start_with(&["run"], dir.path(), &[("NOTIFY_SOCKET", &socket), ("WATCHDOG_USEC", "300000")]);
+    told("READY=1");
+    told("WATCHDOG=1");
+    let zones = || -> Vec<String> {
+        let answer = server.graphql("{ sites { zones { id } } }");
+        let zones = answer["data"]["sites"][0]["zones"].as_array().unwrap();
+        zones.iter().map(|zone| zone["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let known = |host: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        agent.get(format!("{}/livez", server.base)).header("host", host).call().unwrap().status() == 200
+    };
+    assert_eq!((zones(), known("one.example"), known("two.example")), (vec!["old".to_owned()], true, false));
+
+    std::fs::write(&file, config("two.example", &zone("new"), "")).unwrap();
+    signal(server.pid(), "HUP");
+    told("RELOADING=1");
+    told("READY=1");
+    assert_eq!((zones(), known("one.example"), known("two.example")), (vec!["new".to_owned()], false, true));
+
+    for bad in [
+        config("three.example", "", "listne = 3"),
+        config("three.example", "", "[log]\nlevel = \"no=such=level\""),
+    ] {
+        std::fs::write(&file, bad).unwrap();
+        signal(server.pid(), "HUP");
+        told("RELOADING=1");
+        told("READY=1");
+        assert_eq!(
+            (zones(), known("two.example"), known("three.example")),
+            (vec!["new".to_owned()], true, false)
+        );
+    }
+    let (status, _) = server.terminate();
+    assert!(status.success());
+    told("STOPPING=1");
+}
+
+#[test]
+fn a_backup_of_a_running_server_is_whole_or_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("invispose.toml"), "[ring]\nslots = 256\n[database]\nwrite_every_s = 1\n")
+        .unwrap();
+    let server = Server::start(&["demo"], dir.path());
+    let newest = server.current(|f| f["frame_id"].as_u64().unwrap() > 200)["frame_id"].as_u64().unwrap();
+
+    // Killed in the middle: there is the beginning of a backup, and nothing that looks like one.
+    let args = ["backup", "--to", "copy", "--data-dir", "data"];
+    let mut cut = support::invispose().args(args).current_dir(dir.path()).spawn().unwrap();
+    until("the beginning of a backup", || {
+        dir.path().join(".copy.partial").exists() || cut.try_wait().unwrap().is_some()
+    });
+    cut.kill().unwrap();
+    cut.wait().unwrap();
+    if dir.path().join("copy").exists() {
+        // It was quicker.
+        std::fs::rename(dir.path().join("copy"), dir.path().join(".copy.partial")).unwrap();
+    }
+    let said = output(&args, dir.path());
+    assert!(said.contains("files"), "{said}");
+    assert!(!dir.path().join(".copy.partial").exists());
+    assert!(!finished(&args, dir.path()).status.success(), "it is there already");
+    // The server has seen nothing of it.
+    server.current(|f| f["frame_id"].as_u64().unwrap() > newest && f["metadata"]["stale"] == false);
+    let refused = finished(&["restore", "copy", "--data-dir", "data"], dir.path());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("in use by process"));
+    server.kill();
+
+    output(&["restore", "copy", "--data-dir", "other/data"], dir.path());
+    let other = dir.path().join("other");
+    std::fs::copy(dir.path().join("invispose.toml"), other.join("invispose.toml")).unwrap();
+    let again = Server::start(&["demo"], &other);
+    again.current(|f| f["metadata"]["stale"] == false);
+    let all = "/api/v1/pose/history?start_time=2000-01-01T00:00:00Z&end_time=2100-01-01T00:00:00Z&limit=1000";
+    until("the history up to the backup", || {
+        let (_, frames) = again.get(all);
+        let ids: Vec<u64> =
+            frames.as_array().unwrap().iter().map(|f| f["frame_id"].as_u64().unwrap()).collect();
+        assert!(ids.iter().zip(1..).all(|(id, n)| *id == n), "{ids:?}");
+        ids.len() as u64 >= newest
+    });
+    drop(again);
+
+    // A copy that was changed is not believed.
+    let ids = dir.path().join("copy/person-ids");
+    std::fs::write(&ids, "7\n").unwrap();
+    let refused = finished(&["restore", "copy", "--data-dir", "third"], dir.path());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("person-ids: is not what was backed up"));
+    assert!(!dir.path().join("third").exists());
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "listen = \"{}\"\n[tls]\ncertificate_file = \"none.pem\"\nkey_file = \"none.key\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:1\"\n\
+         [[site]]\nid = \"lab\"\nroom_m = [1, 1, 1]\n[[source]]\nuri = \"file:missing.dat\"\n",
+        taken.local_addr().unwrap()
+    );
+    std::fs::write(dir.path().join("invispose.toml"), text).unwrap();
+    let said = finished(&["doctor", "--json"], dir.path());
+    assert!(!said.status.success());
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said["healthy"], false);
+    for (check, grade) in [
+        ("listener", "error"),
+        ("TLS", "error"),
+        ("source", "error"),
+        ("broker", "error"),
+        ("data directory", "ok"),
+        ("model", "ok"),
+    ] {
+        let finding = said["findings"].as_array().unwrap().iter().find(|f| f["check"] == check).unwrap();
+        assert_eq!(finding["grade"], grade, "{finding}");
+        assert_eq!(finding["fix"].is_string(), grade != "ok", "{finding}");
+    }
+    std::fs::write(dir.path().join("invispose.toml"), "listen = \"127.0.0.1:0\"\ndevice = \"cpu\"\n")
+        .unwrap();
+    let well = finished(&["doctor"], dir.path());
+    assert!(well.status.success(), "{}", String::from_utf8_lossy(&well.stdout));
+}
+
+/// Takes what is posted, as a collector does, and gives the bodies.
+fn collector() -> (String, std::sync::mpsc::Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, bodies) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                loop {
+                    let (mut line, mut length) = (String::new(), 0);
+                    if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    assert_eq!(line.trim(), "POST /v1/traces HTTP/1.1");
+                    while line.trim() != "" {
+                        line.clear();
+                        stream.read_line(&mut line).unwrap();
+                        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                            length = value.trim().parse().unwrap();
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    stream.read_exact(&mut body).unwrap();
+                    sender.send(serde_json::from_slice(&body).unwrap()).ok();
+                    stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+                }
+            });
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn a_trace_follows_a_frame_from_packet_to_subscriber() {
+    let (url, bodies) = collector();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [("INVISPOSE_TELEMETRY_OTLP_ENDPOINT", url.as_str()), ("INVISPOSE_TELEMETRY_EVERY", "2")];
+    let server = Server::start_with(&["demo"], dir.path(), &settings);
+    let body = serde_json::json!({ "query": "subscription { poseFrames { id } }" });
+    let events =
+        ureq::post(format!("{}/graphql", server.base)).header("accept", "text/event-stream").send_json(&body);
+    let events = events.unwrap().into_body().into_reader();
+    std::thread::spawn(move || BufReader::new(events).lines().map_while(Result::ok).for_each(drop));
+
+    let mut traces = std::collections::BTreeMap::<String, Vec<Value>>::new();
+    let end = Instant::now() + PATIENCE;
+    let whole = loop {
+        let body = bodies.recv_timeout(end.saturating_duration_since(Instant::now())).expect("a trace");
+        let sent = &body["resourceSpans"][0];
+        assert_eq!(sent["resource"]["attributes"][0]["value"]["stringValue"], "invispose");
+        for span in sent["scopeSpans"][0]["spans"].as_array().unwrap() {
+            traces.entry(span["traceId"].as_str().unwrap().to_owned()).or_default().push(span.clone());
+        }
+        let named = |trace: &&Vec<Value>, name: &str| trace.iter().any(|span| span["name"] == name);
+        if let Some(trace) = traces.values().find(|t| named(t, "frame") && named(t, "delivery")) {
+            break trace.clone();
+        }
+    };
+    let find = |name: &str| {
+        whole.iter().find(|span| span["name"] == name).unwrap_or_else(|| panic!("no {name} in {whole:?}"))
+    };
+    let time = |span: &Value, key: &str| -> u64 { span[key].as_str().unwrap().parse().unwrap() };
+    let root = find("frame");
+    assert!(root["parentSpanId"].is_null());
+    assert_eq!((root["traceId"].as_str().unwrap().len(), root["spanId"].as_str().unwrap().len()), (32, 16));
+    let mut before = 0;
+    for stage in ["assembly", "cleanup", "presence", "inference", "tracking", "ring"] {
+        let span = find(stage);
+        assert_eq!(span["parentSpanId"], root["spanId"]);
+        let (begin, end) = (time(span, "startTimeUnixNano"), time(span, "endTimeUnixNano"));
+        // Clocks of one host may be set back by a little between two readings.
+        assert!(
+            begin <= end && begin + 1_000_000 >= before,
+            "{stage} begins before the stage ahead of it ended: {whole:?}"
+        );
+        before = end;
+    }
+    assert!(find("delivery")["parentSpanId"] == root["spanId"]);
+    let ids: std::collections::BTreeSet<&str> =
+        whole.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), whole.len());
+    let metrics =
+        ureq::get(format!("{}/metrics", server.base)).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(metrics.contains(r#"invispose_telemetry_spans_total{result="sent"}"#));
+}

@@ -62,6 +62,7 @@ impl Feed {
                 } else {
                     now + self.interval
                 };
+                self.selection.site().delivered(frame.frame_id);
                 return Some(self.selection.view(frame));
             }
             self.head.changed().await.ok()?;

@@ -2,7 +2,7 @@
 //! every answer carries.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -15,41 +15,69 @@ use crate::problem::Problem;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
-    inner: Arc<Inner>,
+    loopback: bool,
+    names: Names,
 }
 
-#[derive(Debug)]
-struct Inner {
-    loopback: bool,
+/// Under which names the server is known, and whose pages it serves. Cheap to clone; all clones change at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    lists: Arc<RwLock<Arc<Lists>>>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
     hosts: Vec<String>,
     origins: Vec<String>,
 }
 
+impl Names {
+    pub(crate) fn new(config: &ApiConfig) -> Self {
+        let names = Self { lists: Arc::default() };
+        names.set(&config.allowed_hosts, &config.allowed_origins);
+        names
+    }
+
+    /// Requests from now on are measured by these.
+    pub(crate) fn set(&self, hosts: &[String], origins: &[String]) {
+        let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect();
+        let lists = Lists { hosts: lower(hosts), origins: lower(origins) };
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
+    }
+
+    fn now(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Is this one of the configured origins?
+    pub(crate) fn known_origin(&self, origin: &str) -> bool {
+        self.now().origins.contains(&origin.to_ascii_lowercase())
+    }
+}
+
 impl Guard {
     /// `loopback`: the server listens on loopback, so a Host that is no loopback name is an attack or a mistake.
-    pub(crate) fn new(config: &ApiConfig, loopback: bool) -> Self {
-        let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect();
-        let inner =
-            Inner { loopback, hosts: lower(&config.allowed_hosts), origins: lower(&config.allowed_origins) };
-        Self { inner: Arc::new(inner) }
+    pub(crate) fn new(names: Names, loopback: bool) -> Self {
+        Self { loopback, names }
     }
 
     fn host_allowed(&self, authority: &str) -> bool {
-        if !self.inner.loopback && self.inner.hosts.is_empty() {
+        let names = self.names.now();
+        if !self.loopback && names.hosts.is_empty() {
             return true;
         }
         let host = host_name(authority);
-        is_loopback(&host) || self.inner.hosts.contains(&host)
+        is_loopback(&host) || names.hosts.contains(&host)
     }
 
     /// The server's own pages, the configured origins, and on loopback any page of this machine.
     fn origin_allowed(&self, origin: &str, authority: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
-        if self.inner.origins.contains(&origin) {
+        if self.names.known_origin(&origin) {
             return true;
         }
         let Some((_, from)) = origin.split_once("://") else { return false };
-        from == authority.to_ascii_lowercase() || (self.inner.loopback && is_loopback(&host_name(from)))
+        from == authority.to_ascii_lowercase() || (self.loopback && is_loopback(&host_name(from)))
     }
 }
 
@@ -73,7 +101,11 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     in_uri.or_else(|| headers.get(header::HOST).and_then(|h| h.to_str().ok()))
 }
 
-pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    if foreign(request.uri(), request.headers()) {
+        // Lengths of compressed answers tell the pages of others what is in them: https://www.breachattack.com
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
     let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
     let secured = encrypted && authority(request.uri(), request.headers()).is_some_and(has_name);
     let mut response = match refuse(&guard, &request).or_else(|| encoded(request.headers())) {
@@ -97,6 +129,17 @@ pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
             .or_insert(HeaderValue::from_static("max-age=31536000"));
     }
     response
+}
+
+/// A page of another site has the browser ask.
+fn foreign(uri: &Uri, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "cross-site";
+    }
+    let Some((_, page)) = text("referer").and_then(|page| page.split_once("://")) else { return false };
+    let from = page.split(['/', '?', '#']).next().unwrap_or_default();
+    authority(uri, headers).is_none_or(|here| !from.eq_ignore_ascii_case(here))
 }
 
 /// Browsers remember HTTPS for names only, and on loopback other servers share the name.
@@ -140,12 +183,15 @@ fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
 mod tests {
     use super::*;
 
+    fn guard(config: &ApiConfig, loopback: bool) -> Guard {
+        Guard::new(Names::new(config), loopback)
+    }
+
     #[test]
     fn only_names_of_this_machine_on_loopback() {
-        let guard = Guard::new(
-            &ApiConfig { allowed_hosts: vec!["Pose.example".into()], ..ApiConfig::default() },
-            true,
-        );
+        let config = ApiConfig { allowed_hosts: vec!["Pose.example".into()], ..ApiConfig::default() };
+        let names = Names::new(&config);
+        let guard = Guard::new(names.clone(), true);
         for host in [
             "localhost:8080",
             "127.0.0.1:1",
@@ -162,19 +208,21 @@ mod tests {
         {
             assert!(!guard.host_allowed(host), "{host}");
         }
-        assert!(Guard::new(&ApiConfig::default(), false).host_allowed("anything"));
+        names.set(&["evil.example".into()], &[]);
+        assert!(guard.host_allowed("evil.example") && !guard.host_allowed("pose.example"));
+        assert!(self::guard(&ApiConfig::default(), false).host_allowed("anything"));
     }
 
     #[test]
     fn only_pages_of_this_server() {
         let config =
             ApiConfig { allowed_origins: vec!["https://ops.example".into()], ..ApiConfig::default() };
-        let outside = Guard::new(&config, false);
+        let outside = guard(&config, false);
         assert!(outside.origin_allowed("http://pose.example:8080", "pose.example:8080"));
         assert!(outside.origin_allowed("https://ops.example", "pose.example"));
         for origin in ["http://evil.example", "null", "http://pose.example", "http://localhost:3000"] {
             assert!(!outside.origin_allowed(origin, "pose.example:8080"), "{origin}");
         }
-        assert!(Guard::new(&config, true).origin_allowed("http://localhost:5173", "127.0.0.1:8080"));
+        assert!(guard(&config, true).origin_allowed("http://localhost:5173", "127.0.0.1:8080"));
     }
 }

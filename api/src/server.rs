@@ -42,7 +42,8 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
         .layer(axum::middleware::map_response(problem::from_plain))
         .layer(CompressionLayer::new())
-        .layer(axum::middleware::from_fn_with_state(Guard::new(config, loopback), guard))
+        .layer(axum::middleware::from_fn_with_state(Guard::new(state.names().clone(), loopback), guard))
+        .layer(axum::middleware::from_fn_with_state(state.traffic().clone(), metrics::count))
         // What is the server's fault is logged where it is known; a probe that says "not ready" is no fault.
         .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
         .with_state(state)
@@ -62,11 +63,13 @@ pub async fn serve(
     let mut background = JoinSet::new();
     background.spawn(state.clone().keep_loading());
     if let Some(tls) = listeners.tls() {
+        state.connections().encrypted.set(1);
         background.spawn(tls.clone().watch(state.connections().clone()));
     }
     let (close, closing) = watch::channel(false);
     let config = state.config();
-    let crowd = Crowd::new(config.connections, config.connections_per_address);
+    let stats = state.connections().clone();
+    let crowd = Crowd::new(config.connections, config.connections_per_address, stats.clone());
     let protocols = Arc::new(Protocols::new(Patience {
         head: config.head_timeout,
         stalled: config.timeout,
@@ -93,12 +96,8 @@ pub async fn serve(
                 }
             },
         };
-        let stats = state.connections().clone();
-        stats.accepted.add(1);
-        let Some(seat) = crowd.seat(room, peer.address) else {
-            stats.refused.add(1);
-            continue;
-        };
+        let Some(seat) = crowd.seat(room, peer.address) else { continue };
+        let stats = stats.clone();
         let tls = listeners.tls().map(Tls::config);
         let served = stream.serve(peer, tls, seat, protocols.clone(), service.clone(), closing.clone());
         tokio::spawn(async move {

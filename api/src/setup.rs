@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use invispose_pipeline::alerts::RuleError;
+use invispose_pipeline::alerts::{AlertRule, RuleError};
 use invispose_pipeline::floor::FloorError;
 use invispose_pipeline::health::Part;
 use invispose_pipeline::site::ZoneConfig;
@@ -24,6 +24,19 @@ pub(crate) const RULES: &str = "alert rules";
 pub(crate) const ZONES: &str = "zones";
 /// Between looks at what another process, or a database that was away, has to say.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// What may change in the configuration while the server runs.
+#[derive(Clone, Debug, Default)]
+pub struct Reconfiguration {
+    /// By site.
+    pub zones: Vec<(String, Vec<ZoneConfig>)>,
+    /// All of them.
+    pub alerts: Vec<AlertRule>,
+    /// See [`ApiConfig::allowed_hosts`](crate::ApiConfig::allowed_hosts).
+    pub allowed_hosts: Vec<String>,
+    /// See [`ApiConfig::allowed_origins`](crate::ApiConfig::allowed_origins).
+    pub allowed_origins: Vec<String>,
+}
 
 /// Keeps two changes from overtaking each other on their way into what runs.
 pub(crate) type Turn = Arc<Mutex<()>>;
@@ -122,6 +135,24 @@ impl ApiState {
         }
     }
 
+    /// Puts what the configuration says anew in force, beside what is kept.
+    ///
+    /// # Errors
+    /// The alert rules cannot be used; nothing has changed then.
+    pub async fn reconfigure(&self, new: Reconfiguration) -> Result<(), RuleError> {
+        if let Some(desk) = self.alert_desk() {
+            desk.configure(&new.alerts)?;
+        }
+        for (id, zones) in new.zones {
+            if let Some(site) = self.sites().iter().find(|site| site.config().id == id) {
+                site.configure_zones(zones);
+            }
+        }
+        self.names().set(&new.allowed_hosts, &new.allowed_origins);
+        self.load().await;
+        Ok(())
+    }
+
     /// [`ApiState::load`] now and then.
     pub(crate) async fn keep_loading(self) {
         loop {
@@ -168,9 +199,9 @@ async fn zones(store: &Store, site: &Site) -> Result<(), ApplyError> {
     let kept = store.resources(Kind::Zone, &site.config().id, MOST_ZONES, 0).await?;
     let mut kept = kept.iter().map(ZoneDocument::zone).collect::<Result<Vec<ZoneConfig>, _>>()?;
     let mut zones = Vec::new();
-    for configured in &site.config().zones {
+    for configured in site.configured_zones() {
         let same = kept.iter().position(|k| k.id == configured.id);
-        zones.push(same.map_or_else(|| configured.clone(), |place| kept.remove(place)));
+        zones.push(same.map_or(configured, |place| kept.remove(place)));
     }
     zones.append(&mut kept);
     let plan = site.plan().clone();

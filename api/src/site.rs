@@ -1,14 +1,16 @@
 //! A site as the protocols see it: its description, its ring, and the wake-up at each new frame.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use invispose_pipeline::PoseFrame;
 use invispose_pipeline::floor::{Floor, FloorPlan};
 use invispose_pipeline::ring::RingReader;
-use invispose_pipeline::site::SiteConfig;
+use invispose_pipeline::site::{SiteConfig, ZoneConfig};
 use tokio::sync::watch;
+
+use crate::telemetry::{Deliveries, Told};
 
 /// Frames whose publication times are kept: 12 s at 20 frames/s.
 const REMEMBERED: usize = 256;
@@ -24,12 +26,15 @@ pub struct Site {
 #[derive(Debug)]
 struct Inner {
     config: SiteConfig,
+    /// Zones of the configuration, which may be read again.
+    zones: RwLock<Vec<ZoneConfig>>,
     plan: FloorPlan,
     ring: RingReader,
     head: watch::Receiver<u64>,
     published: Arc<Mutex<VecDeque<Published>>>,
     newest: Mutex<Option<Arc<PoseFrame>>>,
     decoded: Box<[Mutex<Option<Arc<PoseFrame>>>]>,
+    deliveries: Told,
 }
 
 /// When a frame was published, by this process's clocks.
@@ -68,8 +73,17 @@ impl Site {
         let (sender, head) = watch::channel(0);
         let published = Arc::<Mutex<VecDeque<Published>>>::default();
         let decoded = (0..DECODED).map(|_| Mutex::default()).collect();
-        let newest = Mutex::default();
-        let inner = Inner { config, plan, ring, head, published: published.clone(), newest, decoded };
+        let inner = Inner {
+            zones: RwLock::new(config.zones.clone()),
+            config,
+            plan,
+            ring,
+            head,
+            published: published.clone(),
+            newest: Mutex::default(),
+            decoded,
+            deliveries: Told::new(),
+        };
         (Self { inner: Arc::new(inner) }, Wake { head: sender, published })
     }
 
@@ -91,6 +105,29 @@ impl Site {
             *slot = Some(Arc::new(self.inner.ring.read(id).ok()?));
         }
         slot.clone()
+    }
+
+    /// The zones of the configuration. Those in force are on the [`Site::floor`].
+    pub(crate) fn configured_zones(&self) -> Vec<ZoneConfig> {
+        self.inner.zones.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn configure_zones(&self, zones: Vec<ZoneConfig>) {
+        *self.inner.zones.write().unwrap_or_else(PoisonError::into_inner) = zones;
+    }
+
+    /// From now on somebody is told of each delivery.
+    pub(crate) fn tell_deliveries(&self, to: Deliveries) {
+        let _ = self.inner.deliveries.set(to);
+    }
+
+    /// A subscriber was given the frame.
+    pub(crate) fn delivered(&self, frame_id: u64) {
+        if let Some(deliveries) = self.inner.deliveries.get()
+            && let Some(published) = self.publication(frame_id)
+        {
+            deliveries.tell(&self.inner.config.id, frame_id, published.wall);
+        }
     }
 
     /// Its frames.

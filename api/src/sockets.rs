@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ApiState;
+use crate::metrics::{Direction, Traffic};
 use crate::problem::Problem;
 
 /// Bytes of a socket's own buffer for what the client says: longer messages grow it. The default would be most of an idle
@@ -27,6 +28,7 @@ pub(crate) struct Sockets {
     patience: Duration,
     idle: Duration,
     closing: watch::Receiver<bool>,
+    traffic: Arc<Traffic>,
 }
 
 /// Why a session ends, as a WebSocket close code and reason.
@@ -49,6 +51,7 @@ impl Sockets {
             patience: config.timeout,
             idle: config.socket_idle,
             closing,
+            traffic: state.traffic().clone(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Sockets {
                 .into_response();
         };
         let (patience, idle, closing) = (self.patience, self.idle, self.closing.clone());
+        let traffic = self.traffic.clone();
         let upgrade =
             if protocols.is_empty() { upgrade } else { upgrade.protocols(protocols.iter().copied()) };
         upgrade
@@ -80,7 +84,8 @@ impl Sockets {
             .max_frame_size(self.message_limit)
             .on_upgrade(move |socket| async move {
                 let heard = Instant::now();
-                let line = Line { socket, patience, idle, heard, asked: false, closing };
+                let _open = traffic.socket();
+                let line = Line { socket, patience, idle, heard, asked: false, closing, traffic };
                 let (mut line, end) = talk(line).await;
                 if let Err(close) = end {
                     line.close(close).await;
@@ -101,6 +106,36 @@ pub(crate) struct Line {
     /// It was asked since whether it is there.
     asked: bool,
     closing: watch::Receiver<bool>,
+    traffic: Arc<Traffic>,
+}
+
+/// A message that says of itself what it is.
+pub(crate) trait Say: Serialize {
+    /// Its type, of a set that no client can extend.
+    fn kind(&self) -> &'static str;
+}
+
+/// Types of the messages that are made as plain JSON.
+const KINDS: [&str; 12] = [
+    "complete",
+    "configuration",
+    "connection",
+    "connection_ack",
+    "error",
+    "missed",
+    "person_update",
+    "pong",
+    "pose_update",
+    "subscription",
+    "system_alert",
+    "zone_event",
+];
+
+impl Say for serde_json::Value {
+    fn kind(&self) -> &'static str {
+        let kind = self.get("type").and_then(Self::as_str);
+        KINDS.into_iter().find(|known| Some(*known) == kind).unwrap_or("other")
+    }
 }
 
 impl Line {
@@ -140,13 +175,30 @@ impl Line {
     }
 
     /// Sends JSON; see [`Line::send`].
-    pub(crate) async fn say(&mut self, message: &impl Serialize) -> Result<(), Close> {
+    pub(crate) async fn say(&mut self, message: &impl Say) -> Result<(), Close> {
         let text = serde_json::to_string(message).map_err(|e| Close::new(1011, e.to_string()))?;
-        self.send(Message::Text(text.into())).await
+        self.send_as(message.kind(), text).await
+    }
+
+    /// Sends text that is of this type; see [`Line::send`].
+    pub(crate) async fn send_as(&mut self, kind: &'static str, text: String) -> Result<(), Close> {
+        self.send(Message::Text(text.into())).await?;
+        self.traffic.message(Direction::Sent, kind);
+        Ok(())
+    }
+
+    /// The client said something of this type.
+    pub(crate) fn count_received(&self, kind: &'static str) {
+        self.traffic.message(Direction::Received, kind);
+    }
+
+    /// What the server counts.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// Waits until the socket has taken the message; a client that takes nothing for too long is dropped.
-    pub(crate) async fn send(&mut self, message: Message) -> Result<(), Close> {
+    async fn send(&mut self, message: Message) -> Result<(), Close> {
         match tokio::time::timeout(self.patience, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(Close::new(1011, e.to_string())),

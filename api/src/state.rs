@@ -12,12 +12,15 @@ use tokio::sync::broadcast;
 
 use crate::Site;
 use crate::alerts::Alerts;
+use crate::guard::Names;
 use crate::listen::ConnectionStats;
+use crate::metrics::Traffic;
 use crate::outputs::OutputStats;
 use crate::recordings::Recordings;
 use crate::rest::Written;
 use crate::setup::Turn;
 use crate::store::Store;
+use crate::telemetry::TelemetryStats;
 
 /// Limits and permissions of the API. The defaults are for loopback.
 #[derive(Clone, Debug)]
@@ -108,6 +111,9 @@ struct Inner {
     outputs: Arc<OutputStats>,
     written: Arc<Written>,
     connections: Arc<ConnectionStats>,
+    traffic: Arc<Traffic>,
+    telemetry: Arc<TelemetryStats>,
+    names: Names,
     config: ApiConfig,
 }
 
@@ -151,6 +157,9 @@ impl ApiState {
                 outputs: Arc::default(),
                 written: Arc::default(),
                 connections: Arc::default(),
+                traffic: Arc::default(),
+                telemetry: Arc::default(),
+                names: Names::new(&config),
                 config,
             }),
         }
@@ -237,6 +246,21 @@ impl ApiState {
     /// Frames as REST writes them.
     pub(crate) fn written(&self) -> &Written {
         &self.inner.written
+    }
+
+    /// What became of traces.
+    pub(crate) fn telemetry(&self) -> &Arc<TelemetryStats> {
+        &self.inner.telemetry
+    }
+
+    /// Under which names it is known.
+    pub(crate) fn names(&self) -> &Names {
+        &self.inner.names
+    }
+
+    /// What clients ask and get.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.inner.traffic
     }
 
     /// All sites.

@@ -150,6 +150,13 @@ pub fn lasting(part: &Part) -> bool {
     !passing.contains(&part.component())
 }
 
+/// The fault of a whole stage that only a new start ends.
+pub fn dead(state: &ApiState) -> Option<String> {
+    let faults = state.health().faults().into_iter();
+    let of_stage = |part: &Part| matches!(part, Part::Stage(_)) && lasting(part);
+    faults.filter(|(part, _)| of_stage(part)).map(|(part, fault)| format!("{part}: {fault}")).next()
+}
+
 fn source_state(source: &SourceSnapshot) -> Component {
     match (source.running, source.kind) {
         (true, _) if source.last_ns.is_none() => {

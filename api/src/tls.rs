@@ -85,6 +85,8 @@ pub(crate) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = builder.with_single_cert(chain, private_key(&files.key)?)?;
     // What a resumed session was allowed ends with this configuration: its tickets are sealed with keys of its own.
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    // The strongest that both know is taken.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -371,8 +371,53 @@ async fn metrics_are_prometheus_text() {
     for line in text.lines().filter(|l| !l.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         let bare = name.split('{').next().unwrap();
-        assert!(text.contains(&format!("# TYPE {bare} ")), "{line}");
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| bare.strip_suffix(end));
+        let typed = |name: &str| text.contains(&format!("# TYPE {name} "));
+        assert!(typed(bare) || of_histogram.is_some_and(typed), "{line}");
         assert!(value.parse::<f64>().unwrap().is_finite(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_clients_do_is_counted_by_route() {
+    let mut server = Server::start().await;
+    server.feeds[0].publish(vec![]);
+    for path in ["/api/v1/pose/current", "/api/v1/pose/current?zone_id=nowhere", "/no/such/page", "/nor/this"]
+    {
+        server.get(path).await;
+    }
+    server.send("DELETE", "/livez", &[], Value::Null).await;
+    server.graphql("{ sites { nothing } }", json!({})).await;
+    let mut socket = server.socket().await;
+    socket.subscribe("1", "subscription { poseFrames { id } }").await;
+    assert_eq!(socket.receive().await["type"], "next");
+    let text = server.get("/metrics").await.text().to_owned();
+    for line in [
+        r#"api_requests_total{method="GET",endpoint="/api/v1/pose/current",status="200"} 1"#,
+        r#"api_requests_total{method="GET",endpoint="unmatched",status="404"} 2"#,
+        r#"api_request_duration_seconds_count{method="GET",endpoint="unmatched"} 2"#,
+        r#"api_request_duration_seconds_bucket{method="GET",endpoint="unmatched",le="+Inf"} 2"#,
+        r#"api_errors_total{endpoint="unmatched",error_type="not_found"} 2"#,
+        r#"api_errors_total{endpoint="/livez",error_type="method_not_allowed"} 1"#,
+        r#"api_errors_total{endpoint="/graphql",error_type="graphql"} 1"#,
+        r#"websocket_connections_active 1"#,
+        r#"websocket_messages_total{direction="received",type="subscribe"} 1"#,
+        r#"websocket_messages_total{direction="sent",type="connection_ack"} 1"#,
+        r#"invispose_subscriptions{protocol="graphql"} 1"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    // Nothing is said of what is not there.
+    for absent in
+        ["invispose_mqtt_", "invispose_webhook_", "invispose_tls_", "invispose_device_info", "nowhere"]
+    {
+        assert!(!text.contains(absent), "{absent} in\n{text}");
+    }
+    drop(socket);
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !server.get("/metrics").await.text().contains("websocket_connections_active 0") {
+        assert!(std::time::Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -437,4 +482,17 @@ async fn answers_are_compressed_on_request() {
     let packed = server.get_with("/api/v1/pose/current", &[("accept-encoding", "gzip")]).await;
     assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), ("", "gzip"));
     assert!(packed.body.len() * 4 < plain.body.len());
+    // Not where a page of another site asks, which learns from lengths.
+    let host = server.address.to_string();
+    let (own, other) = (format!("http://{host}/explore"), "https://evil.example/".to_owned());
+    for (name, value, encoding) in [
+        ("referer", own.as_str(), "gzip"),
+        ("referer", other.as_str(), ""),
+        ("sec-fetch-site", "cross-site", ""),
+        ("sec-fetch-site", "same-origin", "gzip"),
+    ] {
+        let answer =
+            server.get_with("/api/v1/pose/current", &[("accept-encoding", "gzip"), (name, value)]).await;
+        assert_eq!(answer.header("content-encoding"), encoding, "{name}: {value}");
+    }
 }

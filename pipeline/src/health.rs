@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::pose::SourceKind;
+use crate::trail::Trails;
 
 /// A counter or gauge shared between the thread that sets it and those that read it.
 #[derive(Debug, Default)]
@@ -148,6 +149,7 @@ struct Inner {
     device: Mutex<Option<String>>,
     faults: Mutex<BTreeMap<Part, String>>,
     stages: Mutex<BTreeMap<&'static str, Arc<StageStats>>>,
+    trails: Trails,
 }
 
 /// One stage's account.
@@ -212,6 +214,11 @@ impl Health {
     /// The account of a stage, made at first use.
     pub fn stage(&self, name: &'static str) -> Arc<StageStats> {
         self.inner.stages.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
+    }
+
+    /// Where frames are on their way.
+    pub fn trails(&self) -> &Trails {
+        &self.inner.trails
     }
 
     /// Says where inference runs.

@@ -24,6 +24,7 @@ pub mod site;
 pub mod sources;
 pub mod stages;
 pub mod tracking;
+pub mod trail;
 pub mod understanding;
 
 pub use csi::{CsiFrame, LinkId};

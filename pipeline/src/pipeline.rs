@@ -39,6 +39,7 @@ use crate::stages::recorder::{COMPONENT, RecordDesk, RecordSetup, Recorder};
 use crate::stages::site_presence::SitePresence;
 use crate::stages::{Worker, stage};
 use crate::tracking::PersonIds;
+use crate::trail::mark;
 
 /// Packets that wait between a source and assembly: about a second of ten links.
 const PACKETS_WAITING: usize = 1024;
@@ -307,7 +308,7 @@ impl PipelineBuilder {
                 Assembler::new(id.clone(), kind, assembly.clone()),
                 assembly.hop,
                 (desk.tap(&id), to_recording.clone()),
-                health.stage("assembly"),
+                health.clone(),
             );
             taps.insert(id.clone(), desk.tap(&id));
             let windows = windows.clone();
@@ -345,7 +346,10 @@ impl PipelineBuilder {
         let (observed, from_presence) = bounded(WINDOWS_WAITING);
         let faults = health.clone();
         workers.push(stage("presence", &health, from_cleanup, observed, move |window| {
-            SitePresence::run(&mut detectors, window, &faults)
+            let begun = Instant::now();
+            let mut window = SitePresence::run(&mut detectors, window, &faults);
+            mark(&mut window.clean.window.trail, "presence", begun);
+            window
         })?);
 
         let (detections, from_inference) = bounded(WINDOWS_WAITING);
@@ -356,7 +360,12 @@ impl PipelineBuilder {
 
         let (frames, from_tracking) = bounded(WINDOWS_WAITING);
         let mut persons = Persons::new(places, &self.rules, ids, events.clone(), self.radio, health.clone());
-        workers.push(stage("tracking", &health, from_inference, frames, move |window| persons.run(window))?);
+        workers.push(stage("tracking", &health, from_inference, frames, move |window| {
+            let begun = Instant::now();
+            let mut finished = persons.run(window);
+            mark(&mut finished.trail, "tracking", begun);
+            finished
+        })?);
 
         let output = Output::new(rings, frames_to, (taps, to_recording), health.clone());
         let (running, ended) = bounded::<()>(0);

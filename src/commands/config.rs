@@ -13,6 +13,9 @@ use crate::output;
 pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
     let mut table = toml::Table::try_from(&loaded.config).context("configuration")?;
     table.iter_mut().for_each(|(_, value)| shorten(value));
+    if let Some(url) = table.get_mut("database").and_then(|database| database.get_mut("url")) {
+        hide_password(url);
+    }
     let origin = |key: &str| loaded.origins.get(key).map_or("default", String::as_str);
     if args.json {
         let settings: serde_json::Map<_, _> = leaves(&table)
@@ -41,6 +44,17 @@ pub fn run(args: &ConfigArgs, loaded: &Loaded) -> anyhow::Result<()> {
         }
     }
     output::write(|out| out.write_all(text.as_bytes()))
+}
+
+/// What stands between the user's name and the host is for the database alone.
+fn hide_password(url: &mut toml::Value) {
+    let Some((scheme, rest)) = url.as_str().and_then(|text| text.split_once("://")) else { return };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if let Some((user, host)) = authority.rsplit_once('@')
+        && let Some((name, _)) = user.split_once(':')
+    {
+        *url = toml::Value::String(format!("{scheme}://{name}:***@{host}{path}"));
+    }
 }
 
 /// TOML knows only f64, in which an f32 of 0.3 reads 0.30000001192092896: takes the shortest number that is the same f32.

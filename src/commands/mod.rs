@@ -1,8 +1,10 @@
 //! One module a command.
 
+pub mod backup;
 pub mod calibrate;
 pub mod config;
 pub mod convert;
+pub mod doctor;
 pub mod evaluate;
 pub mod inspect;
 mod plots;

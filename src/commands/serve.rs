@@ -8,10 +8,11 @@ use crate::cli::{Common, Demo, Replay, Serve};
 use crate::commands::file_source;
 use crate::config::Config;
 use crate::places;
+use crate::reload::Read;
 use crate::serve::{self, Options};
 
 /// Simulated people. They are named as what they are in every frame.
-pub fn demo(args: &Demo, config: &Config) -> anyhow::Result<()> {
+pub fn demo(args: &Demo, config: &Config, again: Read) -> anyhow::Result<()> {
     let spec: SourceSpec = format!("sim:demo?people={}&seed={}&site=demo", args.people, args.seed).parse()?;
     let SpecKind::Sim(sim) = &spec.kind else { anyhow::bail!("the demonstration is simulated") };
     let mut site = sources::sim::site(sim, "demo")?;
@@ -43,20 +44,20 @@ pub fn demo(args: &Demo, config: &Config) -> anyhow::Result<()> {
     }
     options.sources.insert(0, spec);
     options.say_first_frame = true;
-    serve::run(&config, options)
+    serve::run(&config, options, again)
 }
 
 /// Real sources.
-pub fn run(args: &Serve, config: &Config) -> anyhow::Result<()> {
-    serve::run(config, serve_options(args)?)
+pub fn run(args: &Serve, config: &Config, again: Read) -> anyhow::Result<()> {
+    serve::run(config, serve_options(args)?, again)
 }
 
 /// A file as if it happened now.
-pub fn replay(args: &Replay, config: &Config) -> anyhow::Result<()> {
+pub fn replay(args: &Replay, config: &Config, again: Read) -> anyhow::Result<()> {
     let speed = args.speed.parse().map_err(|e| anyhow::anyhow!("--speed {}: {e}", args.speed))?;
     let mut options = serve_options(&args.serve)?;
     options.sources.insert(0, file_source(&args.file, ReplayOptions { speed, ..Default::default() }));
-    serve::run(config, options)
+    serve::run(config, options, again)
 }
 
 fn serve_options(args: &Serve) -> anyhow::Result<Options> {

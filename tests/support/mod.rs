@@ -50,8 +50,14 @@ pub struct Server {
 
 impl Server {
     pub fn start(args: &[&str], dir: &Path) -> Self {
+        Self::start_with(args, dir, &[])
+    }
+
+    /// With variables of the environment.
+    pub fn start_with(args: &[&str], dir: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = invispose()
             .args(args)
+            .envs(variables.iter().copied())
             .args(["--listen", "127.0.0.1:0", "--data-dir", "data", "--device", "cpu"])
             .current_dir(dir)
             .stdin(Stdio::null())

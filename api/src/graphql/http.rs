@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::sse::{self, EVENT_STREAM};
 use super::{Transport, unexecuted};
+use crate::metrics::CarriesErrors;
 use crate::problem::Problem;
 
 const JSON: &str = "application/json";
@@ -86,6 +87,15 @@ async fn execute(transport: &Transport, accepted: Accepted, request: Request) ->
     }
     let media = accepted.media;
     let result = transport.schema.execute(request).await;
+    let errors = !result.errors.is_empty();
+    let mut response = answered(media, result);
+    if errors {
+        response.extensions_mut().insert(CarriesErrors);
+    }
+    response
+}
+
+fn answered(media: Media, result: async_graphql::Response) -> Response {
     if unexecuted(&result) {
         // Then there is no `data`, and the strict media type says so in the status.
         let status = if media == Media::GraphQl { StatusCode::BAD_REQUEST } else { StatusCode::OK };

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::AbortHandle;
 
 use super::{Schema, unexecuted};
+use crate::metrics::Traffic;
 
 /// Events that a subscriber may be behind before it is given up.
 const BEHIND: usize = 1024;
@@ -79,6 +80,7 @@ enum Pace {
 pub(super) struct Hub {
     schema: Schema,
     running: Arc<Mutex<HashMap<Key, Weak<Running>>>>,
+    traffic: Arc<Traffic>,
 }
 
 /// One execution for everybody who asked for the same; it ends with the last of them.
@@ -128,12 +130,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    pub(super) fn new(schema: Schema) -> Self {
-        Self { schema, running: Arc::default() }
+    pub(super) fn new(schema: Schema, traffic: Arc<Traffic>) -> Self {
+        Self { schema, running: Arc::default(), traffic }
     }
 
     /// Executes an operation, or joins others who asked for the same.
-    pub(super) fn open(&self, mut request: Request) -> Answers {
+    pub(super) fn open(&self, request: Request) -> Answers {
+        let present = self.traffic.operation();
+        self.join(request).map(move |answer| present.keep(answer)).boxed()
+    }
+
+    fn join(&self, mut request: Request) -> Answers {
         let name = request.operation_name.clone();
         let pace = request.parsed_query().ok().and_then(|d| pace(d, name.as_deref()));
         let Some(pace) = pace.filter(|_| request.extensions.is_empty()) else { return self.alone(request) };

@@ -119,7 +119,12 @@ struct Transport {
 
 pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router<ApiState> {
     let schema = schema(state.clone());
-    let transport = Transport { hub: Hub::new(schema.clone()), schema, state: state.clone(), sockets };
+    let transport = Transport {
+        hub: Hub::new(schema.clone(), state.traffic().clone()),
+        schema,
+        state: state.clone(),
+        sockets,
+    };
     Router::new()
         .route("/graphql", get(http::get).post(http::post))
         .route("/graphql/ws", get(ws::upgrade))

@@ -59,6 +59,19 @@ enum ClientMessage {
     ConnectionTerminate,
 }
 
+impl ClientMessage {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::ConnectionInit { .. } => "connection_init",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Complete { .. } => "complete",
+            Self::Ping { .. } => "ping",
+            Self::Pong { .. } => "pong",
+            Self::ConnectionTerminate => "connection_terminate",
+        }
+    }
+}
+
 struct Session {
     line: Line,
     transport: Transport,
@@ -126,8 +139,11 @@ impl Session {
             Message::Close(_) => return Ok(false),
             Message::Ping(_) | Message::Pong(_) => return Ok(true),
         };
-        let message =
-            serde_json::from_slice(bytes).map_err(|e| Close::new(4400, format!("Invalid message: {e}")))?;
+        let message = serde_json::from_slice(bytes).map_err(|e| {
+            self.line.count_received("invalid");
+            Close::new(4400, format!("Invalid message: {e}"))
+        })?;
+        self.line.count_received(ClientMessage::kind(&message));
         match message {
             ClientMessage::ConnectionInit { .. } if self.acknowledged => {
                 return Err(Close::new(4429, "Too many initialisation requests"));
@@ -187,7 +203,7 @@ impl Session {
         } else {
             format!(r#"{{"type":"{kind}","id":{id},"payload":{text}}}"#)
         };
-        self.line.send(Message::Text(message.into())).await
+        self.line.send_as(kind, message).await
     }
 }
 

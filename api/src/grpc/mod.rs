@@ -52,7 +52,8 @@ impl Service {
         let end = async move {
             let _ = closing.wait_for(|&closing| closing).await;
         };
-        Box::pin(answers.take_until(Box::pin(end)))
+        let present = self.state.traffic().call();
+        Box::pin(answers.take_until(Box::pin(end)).map(move |answer| present.keep(answer)))
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ConnectionStats;
+
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Crowd {
     all: Arc<Semaphore>,
     of_one: usize,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    stats: Arc<ConnectionStats>,
 }
 
 /// A connection's place; given up when dropped.
@@ -20,12 +23,13 @@ pub(crate) struct Seat {
     _one_of_all: OwnedSemaphorePermit,
     address: Option<IpAddr>,
     addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    stats: Arc<ConnectionStats>,
 }
 
 impl Crowd {
-    pub(crate) fn new(all: usize, of_one: usize) -> Self {
+    pub(crate) fn new(all: usize, of_one: usize, stats: Arc<ConnectionStats>) -> Self {
         let all = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        Self { all, of_one, addresses: Arc::default() }
+        Self { all, of_one, addresses: Arc::default(), stats }
     }
 
     /// Waits until there is room for one more.
@@ -44,16 +48,24 @@ impl Crowd {
                 if *count == 0 {
                     addresses.remove(&address);
                 }
+                self.stats.refused.add(1);
                 return None;
             }
             *count += 1;
         }
-        Some(Seat { _one_of_all: room, address, addresses: self.addresses.clone() })
+        self.stats.accepted.add(1);
+        Some(Seat {
+            _one_of_all: room,
+            address,
+            addresses: self.addresses.clone(),
+            stats: self.stats.clone(),
+        })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.stats.ended.add(1);
         let Some(address) = self.address else { return };
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = addresses.get_mut(&address) {
@@ -80,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn seats_are_counted_by_address_and_given_back() {
-        let crowd = Crowd::new(3, 2);
+        let crowd = Crowd::new(3, 2, Arc::default());
         let from = |address: &str| Some(address.parse::<IpAddr>().unwrap());
         let sit = async |address| crowd.seat(crowd.room().await.unwrap(), from(address));
         let one = sit("2001:db8::1").await.unwrap();
@@ -90,11 +102,15 @@ mod tests {
         assert!(crowd.all.try_acquire().is_err(), "no room for anybody");
         drop(one);
         let again = sit("2001:db8::4").await.unwrap();
+        assert_eq!((crowd.stats.open(), crowd.stats.refused.get()), (3, 1));
         drop((two, other, again));
         assert!(crowd.addresses.lock().unwrap().is_empty());
         assert!(sit("::ffff:192.0.2.1").await.is_some());
         assert_eq!(household("::ffff:192.0.2.1".parse().unwrap()), from("192.0.2.1").unwrap());
         assert_eq!(crowd.all.available_permits(), 3);
-        assert!(Crowd::new(1, 0).seat(crowd.room().await.unwrap(), None).is_some(), "the Unix socket");
+        assert!(
+            Crowd::new(1, 0, Arc::default()).seat(crowd.room().await.unwrap(), None).is_some(),
+            "the Unix socket"
+        );
     }
 }

@@ -32,14 +32,27 @@ pub(crate) struct Peer {
 pub struct ConnectionStats {
     /// Connections taken.
     pub accepted: Counter,
+    /// Connections that have ended.
+    pub ended: Counter,
     /// Refused, because their address had as many as one may have.
     pub refused: Counter,
     /// Ended before a request, because nothing useful came in time or the TLS handshake failed.
     pub fruitless: Counter,
+    /// 1 where TLS is spoken.
+    pub encrypted: Counter,
     /// Times that a certificate was read again.
     pub reloads: Counter,
     /// Times that it could not be used.
     pub failed_reloads: Counter,
+}
+
+impl ConnectionStats {
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        // Read in this order, the difference is never too small to be.
+        let ended = self.ended.get();
+        self.accepted.get().saturating_sub(ended)
+    }
 }
 
 /// Open listeners. At least one of the two is there.

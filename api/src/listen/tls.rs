@@ -96,7 +96,7 @@ impl Tls {
     }
 
     /// As [`Tls::reload`]; counts it and logs how it went.
-    pub(crate) fn reload_and_tell(&self, stats: &ConnectionStats) {
+    pub fn reload_and_tell(&self, stats: &ConnectionStats) {
         let certificate = self.inner.files.certificate.display();
         match self.reload() {
             Ok(()) => {

@@ -18,6 +18,7 @@ mod insert;
 mod keep;
 mod persons;
 mod resources;
+mod snapshot;
 mod spool;
 mod writer;
 
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
 use thiserror::Error;
 
 pub use alerts::AlertQuery;
@@ -37,6 +38,7 @@ pub use block::BlockError;
 pub use keep::Keep;
 pub use persons::PersonRecord;
 pub use resources::{Kind, Resource};
+pub use snapshot::{damage, snapshot};
 pub use writer::Writer;
 
 pub(crate) use aggregate::{CELL_M, MINUTE, Sums};
@@ -212,7 +214,7 @@ impl Store {
             None => {
                 let io = |source| StoreError::Io { path: config.data_dir.clone(), source };
                 std::fs::create_dir_all(&config.data_dir).map_err(io)?;
-                sqlite_url(&config.data_dir.join("invispose.sqlite"))
+                sqlite_url(&config.data_dir.join("invispose.sqlite"), "rwc")
             }
         };
         let options: AnyConnectOptions =
@@ -238,6 +240,17 @@ impl Store {
             result => result?,
         }
         Ok(store)
+    }
+
+    /// Does a PostgreSQL server answer under this URL?
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn reach(url: &str) -> Result<(), StoreError> {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect(url).await?;
+        connection.execute("SELECT 1").await?;
+        Ok(connection.close().await?)
     }
 
     /// Brings the schema up to date, once.
@@ -306,10 +319,10 @@ const SQLITE_SETUP: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL
 const POSTGRES_SETUP: &str = "SET statement_timeout = '30s'";
 
 /// Characters that mean something in a URL are escaped.
-fn sqlite_url(path: &Path) -> String {
+fn sqlite_url(path: &Path, mode: &str) -> String {
     let text = path.to_string_lossy();
     let escaped = text.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-    format!("sqlite://{escaped}?mode=rwc")
+    format!("sqlite://{escaped}?mode={mode}")
 }
 
 /// Nanoseconds since the Unix epoch by this host's clock.

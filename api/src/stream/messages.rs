@@ -31,6 +31,18 @@ pub(super) enum ClientMessage {
     },
 }
 
+impl ClientMessage {
+    /// Its type.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Subscribe { .. } => "subscribe",
+            Self::Unsubscribe { .. } => "unsubscribe",
+            Self::Ping => "ping",
+            Self::Configure { .. } => "configure",
+        }
+    }
+}
+
 /// What a client may configure.
 #[derive(Debug, Deserialize)]
 pub(super) struct Configuration {
@@ -67,7 +79,7 @@ impl Filters {
 }
 
 /// What can be subscribed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Topic {
     PoseUpdates,

@@ -5,7 +5,7 @@
 
 mod messages;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use self::messages::{ClientMessage, Filters, Topic, event_message, person_updates, pose_update};
 use crate::feed::Feed;
+use crate::metrics::Present;
 use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
 use crate::sockets::{Close, Line, Sockets};
 use crate::view::FrameView;
@@ -56,6 +57,8 @@ struct Session {
     zones: Option<Filters>,
     alerts: Option<Filters>,
     max_fps: Option<f64>,
+    /// Topics that are subscribed to.
+    fed: BTreeMap<Topic, Present>,
 }
 
 enum Step {
@@ -68,7 +71,18 @@ enum Step {
 impl Session {
     fn new(line: Line, state: ApiState) -> Self {
         let events = state.events().subscribe();
-        Self { line, state, events, poses: None, persons: None, zones: None, alerts: None, max_fps: None }
+        let fed = BTreeMap::new();
+        Self {
+            line,
+            state,
+            events,
+            poses: None,
+            persons: None,
+            zones: None,
+            alerts: None,
+            max_fps: None,
+            fed,
+        }
     }
 
     async fn run(mut self) -> (Line, Result<(), Close>) {
@@ -136,9 +150,15 @@ impl Session {
             Message::Close(_) => return Ok(false),
             Message::Ping(_) | Message::Pong(_) => return Ok(true),
         };
-        let answer = match serde_json::from_slice(bytes) {
-            Ok(message) => self.answer(message).await,
-            Err(e) => Err(("bad_message", e.to_string())),
+        let answer = match serde_json::from_slice::<ClientMessage>(bytes) {
+            Ok(message) => {
+                self.line.count_received(message.kind());
+                self.answer(message).await
+            }
+            Err(e) => {
+                self.line.count_received("invalid");
+                Err(("bad_message", e.to_string()))
+            }
         };
         match answer {
             Ok(answer) => self.line.say(&answer).await?,
@@ -155,12 +175,14 @@ impl Session {
                 let topic = topic.parse::<Topic>().map_err(|e| ("unknown_topic", e))?;
                 let set = filters.clone().unwrap_or_default();
                 self.subscribe(topic, set, last_frame_id).await.map_err(|e| ("bad_filter", words(&e)))?;
+                self.fed.insert(topic, self.line.traffic().topic());
                 Ok(
                     json!({ "type": "subscription", "topic": topic, "status": "subscribed", "filters": filters }),
                 )
             }
             ClientMessage::Unsubscribe { topic } => {
                 let topic = topic.parse::<Topic>().map_err(|e| ("unknown_topic", e))?;
+                self.fed.remove(&topic);
                 match topic {
                     Topic::PoseUpdates => self.poses = None,
                     Topic::PersonTracking => self.persons = None,

@@ -65,6 +65,14 @@ impl AlertDesk {
         lock(&self.engine).restore(state);
     }
 
+    /// Puts the rules of the configuration in force in place of those that it began with.
+    ///
+    /// # Errors
+    /// When a rule cannot be used; the rules in force stay then.
+    pub fn configure(&self, rules: &[AlertRule]) -> Result<(), RuleError> {
+        lock(&self.engine).configure(rules)
+    }
+
     /// See [`AlertEngine::keep`].
     ///
     /// # Errors

@@ -181,6 +181,18 @@ impl AlertEngine {
         Ok(())
     }
 
+    /// Puts these rules in force in place of those that it began with.
+    ///
+    /// # Errors
+    /// When a rule cannot be used, or is called as a kept one; the rules in force stay then.
+    pub fn configure(&mut self, configured: &[AlertRule]) -> Result<(), RuleError> {
+        let (_, kept) = self.rules.split_at(self.configured);
+        let new = arm(configured, kept)?;
+        let old = std::mem::replace(&mut self.configured, new.len());
+        self.rules.splice(..old, new);
+        Ok(())
+    }
+
     /// Adds what an earlier process kept, where that becomes known late.
     pub fn restore(&mut self, state: AlertState) {
         let known = |alert: &Alert| self.state.alerts.iter().any(|a| a.id == alert.id);

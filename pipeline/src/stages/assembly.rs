@@ -13,6 +13,7 @@ use invispose_kernels::{Complex32, Layout};
 use crate::csi::LinkId;
 use crate::pose::SourceKind;
 use crate::sources::Packet;
+use crate::trail::Trail;
 
 /// Times and bounds of an [`Assembler`].
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +78,8 @@ pub struct CsiWindow {
     pub last: bool,
     /// When the newest packet of the window entered the process; `None` without one.
     pub arrived: Option<Instant>,
+    /// Its way, where it is followed.
+    pub trail: Option<Box<Trail>>,
 }
 
 /// One link and layout on the window's grid.
@@ -438,6 +441,7 @@ impl Assembler {
             reset: self.reset,
             last: false,
             arrived,
+            trail: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::assembly::{Assembler, CsiWindow};
 use super::recorder::{RecordItem, Tap};
-use crate::health::StageStats;
+use crate::health::{Health, StageStats};
 use crate::sources::{Packet, Speed, wall_ns};
 
 /// One source's way in.
@@ -28,6 +28,7 @@ pub struct Intake {
     tap: Arc<Tap>,
     record: Sender<RecordItem>,
     stats: Arc<StageStats>,
+    health: Health,
     /// When a packet was last taken.
     last: Option<Instant>,
 }
@@ -48,11 +49,12 @@ impl Intake {
         assembler: Assembler,
         hop: Duration,
         (tap, record): (Arc<Tap>, Sender<RecordItem>),
-        stats: Arc<StageStats>,
+        health: Health,
     ) -> Self {
         let inputs = inputs.into_iter().map(|input| Open { input, head: None }).collect();
         let hop = hop.max(Duration::from_millis(1));
-        Self { inputs, assembler, hop, tap, record, stats, last: None }
+        let stats = health.stage("assembly");
+        Self { inputs, assembler, hop, tap, record, stats, health, last: None }
     }
 
     /// Runs until all inputs have ended or nobody takes windows.
@@ -63,7 +65,9 @@ impl Intake {
         }
         let mut open = true;
         let stats = self.stats.clone();
-        let mut give = |window: CsiWindow| {
+        let health = self.health.clone();
+        let mut give = |mut window: CsiWindow| {
+            window.trail = health.trails().begin(window.arrived);
             open = open && output.send(window).is_ok();
             if open {
                 stats.given.add(1);

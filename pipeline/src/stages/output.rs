@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -11,6 +12,7 @@ use super::worker::take;
 use crate::health::{Health, Part};
 use crate::pose::PoseFrame;
 use crate::ring::RingWriter;
+use crate::trail::Followed;
 
 /// Publishes frames in the ring of their site.
 pub struct Output {
@@ -47,12 +49,16 @@ impl Output {
         }
     }
 
-    fn publish(&mut self, Finished { mut frame, arrived }: Finished) -> bool {
+    fn publish(&mut self, Finished { mut frame, arrived, trail }: Finished) -> bool {
+        let begun = Instant::now();
         frame.processing_ns =
             arrived.map_or(0, |a| u64::try_from(a.elapsed().as_nanos()).unwrap_or(u64::MAX));
         match self.rings.get_mut(&frame.site) {
             Some(ring) => {
                 frame.frame_id = ring.next_frame_id();
+                if trail.is_some() {
+                    self.health.trails().numbered(&frame.site, frame.frame_id);
+                }
                 let published = ring.publish(&frame);
                 let fault = published.err().map(|e| e.to_string());
                 let failed = fault.is_some();
@@ -69,6 +75,11 @@ impl Output {
                 *number += 1;
                 frame.frame_id = *number;
             }
+        }
+        if let Some(mut trail) = trail {
+            trail.step("ring", begun);
+            let (site, frame_id, time_ns) = (frame.site.clone(), frame.frame_id, frame.time_ns);
+            self.health.trails().arrived(Followed { site, frame_id, time_ns, trail: *trail });
         }
         if self.taps.get(&frame.site).is_some_and(|tap| tap.poses()) {
             // A recorder that has died raised its fault.

@@ -12,6 +12,7 @@ use crate::pose::{Count, PoseFrame, Provenance};
 use crate::radio::Radio;
 use crate::site::SiteConfig;
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
+use crate::trail::Trail;
 use crate::understanding::{
     ActivityConfig, ActivityWatch, BreathRules, BreathWatch, CountRules, FallConfig, FallWatch, ZoneRules,
     Zones, count,
@@ -24,6 +25,8 @@ pub struct Finished {
     pub frame: PoseFrame,
     /// When the window's newest packet arrived.
     pub arrived: Option<Instant>,
+    /// Its way, where it is followed.
+    pub trail: Option<Box<Trail>>,
 }
 
 /// The rules by which people are followed and understood.
@@ -133,7 +136,7 @@ impl Persons {
             frame.count = place.count(&frame, window.signal.count);
             place.understand(&mut frame, &mut tell);
         }
-        Finished { frame, arrived: about.arrived }
+        Finished { frame, arrived: about.arrived, trail: window.clean.window.trail }
     }
 }
 

@@ -154,7 +154,11 @@ impl MqttConfig {
     }
 
     /// TLS, host and port.
-    fn address(&self) -> Result<(bool, String, u16), MqttConfigError> {
+    /// Whether TLS is spoken, host and port.
+    ///
+    /// # Errors
+    /// The URL is no broker's.
+    pub fn address(&self) -> Result<(bool, String, u16), MqttConfigError> {
         const EXPECTED: &str = "mqtt://HOST:PORT or mqtts://HOST:PORT is expected";
         // What it says may hold a password and is not repeated.
         let url = Url::parse(&self.url).map_err(|e| wrong("url", format!("{e}; {EXPECTED}")))?;

@@ -1,7 +1,7 @@
 //! What is to be published: values of which the newest alone counts, in memory, and messages that are kept, on the disk.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What MQTT counts.
 #[derive(Debug, Default)]
 pub struct MqttStats {
+    /// There is an outbox.
+    pub running: AtomicBool,
     /// Messages that are on the disk, or were.
     pub kept: AtomicU64,
     /// Bytes that wait on the disk.
@@ -92,6 +94,7 @@ impl Outbox {
             state: state.clone(),
         };
         let outbox = Self { inner: Arc::new(inner) };
+        outbox.stats().running.store(true, Relaxed);
         (outbox.clone(), Committer { outbox, work: taken, committed, retained: BTreeMap::new() })
     }
 

@@ -20,6 +20,7 @@ use crate::stages::assembly::CsiWindow;
 use crate::stages::gather::{BatchConfig, gather};
 use crate::stages::motion::gpu::{Measured, MotionProgram};
 use crate::stages::segments::Segments;
+use crate::trail::mark;
 
 /// Links' windows in one batch; those beyond are cleaned on the CPU.
 const ROWS: usize = 2048;
@@ -64,6 +65,8 @@ struct Plan {
 /// A batch on its way.
 struct Flying {
     windows: Vec<(CsiWindow, Vec<Prepared>)>,
+    /// When it was made ready.
+    begun: Instant,
     /// Its lane and rows; `None` if it never got off.
     lane: Option<(usize, usize)>,
     /// Of each link of each window in their order: the row of its results and its samples; `None` where the CPU is to
@@ -162,7 +165,8 @@ impl Cleanup {
         let mut places = flight.places.into_iter();
         let windows = flight.windows.into_iter();
         windows
-            .map(|(window, links)| {
+            .map(|(mut window, links)| {
+                mark(&mut window.trail, "cleanup", flight.begun);
                 let links = links.into_iter().map(|link| {
                     let place = places.next().flatten();
                     let done = place.and_then(|(row, samples)| Some((results.get(row)?, samples)));
@@ -208,7 +212,7 @@ impl GpuCleaner {
 
     /// Sends a batch off; `lost` says why if that cannot be done.
     fn launch(&mut self, windows: Vec<(CsiWindow, Vec<Prepared>)>, lost: &mut Option<GpuError>) -> Flying {
-        let mut flight = Flying { windows, lane: None, places: Vec::new() };
+        let mut flight = Flying { windows, begun: Instant::now(), lane: None, places: Vec::new() };
         if lost.is_none()
             && let Err(error) = self.submit(&mut flight)
         {

@@ -24,6 +24,7 @@ use super::motion::Motion;
 use super::worker::take;
 use crate::csi::LinkId;
 use crate::health::Health;
+use crate::trail::mark;
 
 /// A window and its links' features.
 #[derive(Clone, Debug)]
@@ -115,7 +116,8 @@ impl Cleanup {
         let stats = health.stage("cleanup");
         for window in input {
             let started = take(&stats, input);
-            let clean = self.run(window);
+            let mut clean = self.run(window);
+            mark(&mut clean.window.trail, "cleanup", started);
             stats.busy_ns.add(started.elapsed().as_nanos() as u64);
             if output.send(clean).is_err() {
                 return;

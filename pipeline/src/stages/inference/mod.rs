@@ -18,6 +18,7 @@ use super::worker::take;
 use crate::health::Health;
 use crate::site::SiteConfig;
 use crate::tracking::Observation;
+use crate::trail::mark;
 
 #[cfg(feature = "nn")]
 pub use network::NetworkModel;
@@ -115,7 +116,8 @@ impl Inference {
             let worked = Instant::now();
             let results = self.infer(batch);
             stats.busy_ns.add(worked.elapsed().as_nanos() as u64);
-            for result in results {
+            for mut result in results {
+                mark(&mut result.window.clean.window.trail, "inference", worked);
                 if output.send(result).is_err() {
                     return;
                 }

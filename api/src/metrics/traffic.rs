@@ -1,0 +1,206 @@
+//! What clients ask and what they get, counted as it happens.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::exposition::{Durations, Exposition};
+use super::names::Metric;
+
+/// The route of requests that match none.
+const NO_ROUTE: &str = "unmatched";
+
+/// Counters of the protocols. One for a server.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    endpoints: Mutex<BTreeMap<(Arc<str>, &'static str), Figures>>,
+    errors: Mutex<BTreeMap<(Arc<str>, &'static str), u64>>,
+    messages: Mutex<BTreeMap<(Direction, &'static str), u64>>,
+    sockets: Gauge,
+    operations: Gauge,
+    topics: Gauge,
+    calls: Gauge,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    statuses: BTreeMap<u16, u64>,
+    durations: Durations,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Direction {
+    Received,
+    Sent,
+}
+
+/// A count of what is there. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge(Arc<AtomicU64>);
+
+/// Something that is there as long as this value is.
+#[derive(Debug)]
+pub(crate) struct Present(Gauge);
+
+impl Gauge {
+    fn enter(&self) -> Present {
+        self.0.fetch_add(1, Relaxed);
+        Present(self.clone())
+    }
+
+    fn get(&self) -> f64 {
+        self.0.load(Relaxed) as f64
+    }
+}
+
+impl Present {
+    /// Whoever calls it keeps this.
+    pub(crate) fn keep<T>(&self, value: T) -> T {
+        value
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// An extension of answers that carry errors although their status is 200.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CarriesErrors;
+
+impl Traffic {
+    /// A WebSocket is open.
+    pub(crate) fn socket(&self) -> Present {
+        self.sockets.enter()
+    }
+
+    /// An operation of GraphQL is being fed.
+    pub(crate) fn operation(&self) -> Present {
+        self.operations.enter()
+    }
+
+    /// A streaming call of gRPC is being answered.
+    pub(crate) fn call(&self) -> Present {
+        self.calls.enter()
+    }
+
+    /// A topic of `/ws/v1/stream` is subscribed to.
+    pub(crate) fn topic(&self) -> Present {
+        self.topics.enter()
+    }
+
+    /// A message of a WebSocket. Kinds come from this program, never from a client.
+    pub(crate) fn message(&self, direction: Direction, kind: &'static str) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        *messages.entry((direction, kind)).or_default() += 1;
+    }
+
+    fn answered(&self, route: &str, method: &'static str, answer: &Response, seconds: f64) {
+        let status = answer.status();
+        let route: Arc<str> = route.into();
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let figures = endpoints.entry((route.clone(), method)).or_default();
+        *figures.statuses.entry(status.as_u16()).or_default() += 1;
+        figures.durations.observe(seconds);
+        drop(endpoints);
+        if let Some(error) = error_type(answer) {
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            *errors.entry((route, error)).or_default() += 1;
+        }
+    }
+
+    pub(super) fn render(&self, out: &mut Exposition) {
+        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = Vec::new();
+        for ((route, method), figures) in endpoints.iter() {
+            requests.extend(
+                figures.statuses.iter().map(|(status, count)| (route, *method, status.to_string(), *count)),
+            );
+        }
+        let samples = requests
+            .iter()
+            .map(|(route, method, status, count)| (vec![*method, &***route, status.as_str()], *count as f64));
+        out.write(Metric::ApiRequests, samples.collect());
+        let durations = endpoints
+            .iter()
+            .map(|((route, method), figures)| (vec![*method, &**route], figures.durations.clone()));
+        out.durations(Metric::ApiRequestDuration, durations.collect());
+        drop(endpoints);
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = errors.iter().map(|((route, error), count)| (vec![&**route, *error], *count as f64));
+        out.write(Metric::ApiErrors, samples.collect());
+        out.one(Metric::WebSockets, self.sockets.get());
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let direction = |d: Direction| match d {
+            Direction::Received => "received",
+            Direction::Sent => "sent",
+        };
+        let samples = messages.iter().map(|((d, kind), count)| (vec![direction(*d), *kind], *count as f64));
+        out.write(Metric::WebSocketMessages, samples.collect());
+        let subscriptions = [("graphql", &self.operations), ("grpc", &self.calls), ("stream", &self.topics)];
+        let samples = subscriptions.into_iter().map(|(protocol, gauge)| (vec![protocol], gauge.get()));
+        out.write(Metric::Subscriptions, samples.collect());
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn error_type(answer: &Response) -> Option<&'static str> {
+    let status = answer.status();
+    if answer.extensions().get::<CarriesErrors>().is_some() {
+        return Some("graphql");
+    }
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    Some(match status {
+        StatusCode::BAD_REQUEST => "bad_request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::PRECONDITION_FAILED => "precondition_failed",
+        StatusCode::PRECONDITION_REQUIRED => "precondition_required",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::MISDIRECTED_REQUEST => "misdirected_request",
+        StatusCode::UNPROCESSABLE_ENTITY => "unprocessable_entity",
+        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+        StatusCode::SERVICE_UNAVAILABLE => "service_unavailable",
+        StatusCode::INTERNAL_SERVER_ERROR => "internal_server_error",
+        other if other.is_client_error() => "other_client_error",
+        _ => "other_server_error",
+    })
+}
+
+/// Counts a request once its answer's head is there.
+pub(crate) async fn count(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = method_name(request.method());
+    let answer = next.run(request).await;
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    traffic.answered(route, method, &answer, started.elapsed().as_secs_f64());
+    answer
+}
