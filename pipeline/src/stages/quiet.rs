@@ -145,8 +145,12 @@ impl Quiet {
 
     /// Its receiver's gain has settled: it was heard for long enough, or its channel is as it was.
     pub fn settled(&self, config: &PresenceConfig) -> bool {
+        self.confirmed || self.heard_long(config)
+    }
+
+    fn heard_long(&self, config: &PresenceConfig) -> bool {
         let long = |(since, now): (i64, i64)| now.saturating_sub(since) as f64 >= config.settle_s * 1e9;
-        self.confirmed || self.heard_ns.is_some_and(long)
+        self.heard_ns.is_some_and(long)
     }
 
     /// What is known of the quiet room holds for the newest window.
@@ -170,6 +174,10 @@ impl Quiet {
             }
             None => unlearned(motion, config),
         };
+        // A gain that settles looks like motion: until it must have, only quiet is told.
+        if !self.heard_long(config) && level >= config.off {
+            return None;
+        }
         Some(Evidence { level: level.min(1e6), learned: learned.is_some() })
     }
 

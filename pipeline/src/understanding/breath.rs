@@ -29,6 +29,9 @@ impl Default for BreathRules {
     }
 }
 
+/// The chest's height above the hips of somebody who sits or stands, metres.
+const CHEST_M: f32 = 0.3;
+
 /// The people of one site who keep still.
 #[derive(Debug)]
 pub struct BreathWatch {
@@ -75,7 +78,8 @@ impl BreathWatch {
     /// The one person whom the link hears, by their place in the list.
     fn alone(&self, link: &LinkConfig, persons: &[Person]) -> Option<usize> {
         let [tx, rx] = [link.transmitter_m, link.receiver_m];
-        let ways = |p: &Person| [tx, rx].map(|end| length(&difference(p.position_m, end)).max(0.2));
+        let chest = |p: &Person| [p.position_m[0], p.position_m[1], p.position_m[2] + CHEST_M];
+        let ways = |p: &Person| [tx, rx].map(|end| length(&difference(chest(p), end)).max(0.2));
         // A small scatterer's echo falls with both distances (the bistatic radar equation).
         let echo = |p: &Person| 1.0 / ways(p).iter().product::<f32>();
         let loudest = (0..persons.len()).max_by(|&a, &b| echo(&persons[a]).total_cmp(&echo(&persons[b])))?;
