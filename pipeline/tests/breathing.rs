@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use invispose_pipeline::health::SourceStats;
-use invispose_pipeline::pose::{Breathing, Presence};
+use invispose_pipeline::pose::{Breathing, Keypoint, Presence};
+use invispose_pipeline::site::LinkConfig;
 use invispose_pipeline::sources::Packet;
 use invispose_pipeline::stages::assembly::{Assembler, AssemblyConfig};
 use invispose_pipeline::stages::cleanup::Cleanup;
 use invispose_pipeline::stages::presence::{PresenceConfig, PresenceDetector};
-use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, SourceKind};
+use invispose_pipeline::understanding::{BreathRules, BreathWatch};
+use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId, Person, SourceKind};
 
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const LINK: Layout = Layout::new(1, 1, 30);
@@ -126,4 +128,37 @@ fn who_walks_has_no_rate() {
     let said = chain.run(8.0, 0, walk);
     // Two seconds of movement, two to the next look, one half of a window.
     assert!(said.iter().skip(10).all(|(_, b)| b.is_none()), "{said:?}");
+}
+
+/// The places of links and people say whose breath a link hears, and say nothing where two sit together or somebody has just sat down.
+#[test]
+fn a_link_s_breath_is_that_of_whom_it_hears_alone() {
+    let link =
+        |id: &str, receiver_m| LinkConfig { id: id.into(), transmitter_m: [0.3, 0.3, 1.2], receiver_m };
+    let links = vec![link("north", [0.4, 4.6, 1.4]), link("south", [4.6, 0.4, 1.4])];
+    let person = |id, x, y| Person {
+        id,
+        confidence: 0.9,
+        position_m: [x, y, 0.45],
+        velocity_m_s: [0.0; 3],
+        keypoints: [Keypoint::default(); 17],
+        activity: None,
+        zone: None,
+        breathing: None,
+    };
+    let rate = |id: &str, rate_bpm| (LinkId::new(id), Breathing { rate_bpm, quality: 0.6 });
+    let breaths = [rate("north", 18.6), rate("south", 13.2), rate("elsewhere", 9.0)];
+    let after = |people: [Person; 2], seconds: i64| -> Vec<Option<f32>> {
+        let mut watch = BreathWatch::new(links.clone(), BreathRules::default());
+        let mut now = people.to_vec();
+        for second in 0..=seconds {
+            now = people.to_vec();
+            watch.frame(START_NS + second * 1_000_000_000, &mut now, &breaths);
+        }
+        now.iter().map(|p| p.breathing.map(|b| b.rate_bpm)).collect()
+    };
+    let apart = || [person(1, 2.6, 0.6), person(2, 0.6, 2.6)];
+    assert_eq!(after(apart(), 31), [Some(13.2), Some(18.6)]);
+    assert_eq!(after(apart(), 10), [None, None]);
+    assert_eq!(after([person(1, 0.6, 2.6), person(2, 0.6, 2.6)], 31), [None, None]);
 }
