@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use invispose_api::Scope;
 
 /// WiFi channel state information in, tracked people out.
 #[derive(Debug, Parser)]
@@ -76,6 +78,9 @@ pub enum Command {
     /// Print the configuration and where each value comes from
     #[command(after_help = "Example: INVISPOSE_LISTEN=127.0.0.1:9000 invispose config")]
     Config(ConfigArgs),
+    /// Give somebody access to the API
+    #[command(subcommand)]
+    Token(Token),
     /// Train the pose network on simulated rooms
     #[command(after_help = "Example: invispose train models/configs/pose.toml --out training")]
     Train(Train),
@@ -90,6 +95,57 @@ pub enum Command {
     /// Measure a model or detector against ground truth
     #[command(after_help = "Example: invispose evaluate --suite unseen-room --json")]
     Evaluate(Evaluate),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Print a new token, and nothing else
+    #[command(
+        after_help = "Example: invispose token create --scope pose:read --scope stream:subscribe --ttl 8h --data-dir invispose-data"
+    )]
+    Create(TokenCreate),
+}
+
+#[derive(Debug, Args)]
+pub struct TokenCreate {
+    /// What it grants, e.g. `pose:read` (repeatable)
+    #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "SCOPE")]
+    pub scope: Vec<Scope>,
+    /// At this site only (repeatable) [default: at all]
+    #[arg(long, value_name = "ID")]
+    pub site: Vec<String>,
+    /// How long it is good: seconds, or a number with s, m, h or d
+    #[arg(long, default_value = "24h", value_parser = duration, value_name = "TIME")]
+    pub ttl: Duration,
+    /// Whose it is, for the audit log
+    #[arg(long, default_value = "operator")]
+    pub name: String,
+    /// Ten times as many requests
+    #[arg(long)]
+    pub premium: bool,
+    /// Where the server keeps its data [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Seconds, or a number with a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => (text.get(..at).unwrap_or_default(), unit),
+        _ => (text, 's'),
+    };
+    let seconds = match unit {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3600),
+        'd' => Some(86_400),
+        _ => None,
+    };
+    let total = digits.parse::<u64>().ok().zip(seconds).and_then(|(n, s)| n.checked_mul(s));
+    total
+        .filter(|s| (1..=10 * 366 * 86_400).contains(s))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is needed such as 90s, 15m, 8h or 30d, at most ten years".to_owned())
 }
 
 #[derive(Debug, Args)]

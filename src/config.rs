@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use invispose_api::access::{self, AccessConfig, ProviderConfig, RateLimits, SigningKey};
 use invispose_api::outputs::OutputsConfig;
 use invispose_api::outputs::mqtt::MqttConfig;
 use invispose_api::outputs::webhooks::WebhooksConfig;
@@ -22,6 +23,7 @@ use invispose_pipeline::tracking::TrackerConfig;
 use invispose_pipeline::understanding::{
     ActivityConfig, BreathRules, Clock, CountRules, FallConfig, ZoneRules,
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -33,7 +35,7 @@ pub use self::listener::{LimitsSection, TlsSection, UnixSection};
 pub struct Config {
     /// Address and port of the API.
     pub listen: SocketAddr,
-    /// Allow an address that others can reach, although there is no authentication.
+    /// Let everybody who reaches an address that is not loopback do everything.
     pub insecure_listen: bool,
     /// The certificate of the API.
     pub tls: TlsSection,
@@ -47,6 +49,10 @@ pub struct Config {
     pub device: String,
     /// Who may talk to the API.
     pub api: ApiSection,
+    /// Who is let in.
+    pub auth: AuthSection,
+    /// How often.
+    pub rate_limits: RateLimitsSection,
     /// How windows of all sites are gathered for one run of a GPU or of the network.
     pub batch: BatchSection,
     /// Recent frames in memory, per site.
@@ -105,8 +111,67 @@ pub struct Config {
 pub struct ApiSection {
     /// Names under which a proxy or a name server makes this server known, besides the loopback names.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose pages may open WebSockets, e.g. `https://example.org`, besides the server's own.
+    /// Origins whose pages may ask and open WebSockets, e.g. `https://example.org`, besides the server's own.
     pub allowed_origins: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-For` is believed, e.g. `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSection {
+    /// Everybody has to say who they are, also programs of this machine.
+    pub required: bool,
+    /// Signs tokens of this server; empty: `token.key` in the data directory.
+    pub key_file: PathBuf,
+    /// Minutes for which a token of `/oauth/token` is good.
+    pub token_minutes: u32,
+    /// Days for which it can be refreshed.
+    pub refresh_days: u32,
+    /// An OAuth2 or OpenID Connect provider whose tokens are taken too; empty: none.
+    pub issuer: String,
+    /// As which its tokens name this server.
+    pub audience: String,
+    /// Where its keys are; empty: where its discovery document says.
+    pub keys_url: String,
+}
+
+impl Default for AuthSection {
+    fn default() -> Self {
+        Self {
+            required: false,
+            key_file: PathBuf::new(),
+            token_minutes: 24 * 60,
+            refresh_days: 30,
+            issuer: String::new(),
+            audience: String::new(),
+            keys_url: String::new(),
+        }
+    }
+}
+
+/// `[rate_limits]`: requests an hour; 0 means without a limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitsSection {
+    /// For those who do not say who they are.
+    pub default: u32,
+    /// For those who do.
+    pub authenticated: u32,
+    /// For those whose credentials say so.
+    pub premium: u32,
+    /// What one caller says over WebSockets.
+    pub streaming: u32,
+    /// For programs of this machine where nobody needs to say who they are.
+    pub local: u32,
+}
+
+impl Default for RateLimitsSection {
+    fn default() -> Self {
+        let RateLimits { default, authenticated, premium, streaming, local } = RateLimits::default();
+        Self { default, authenticated, premium, streaming, local }
+    }
 }
 
 /// `[[deprecated]]`
@@ -211,6 +276,8 @@ impl Default for Config {
             data_dir: "invispose-data".into(),
             device: "auto".into(),
             api: ApiSection::default(),
+            auth: AuthSection::default(),
+            rate_limits: RateLimitsSection::default(),
             batch: BatchSection::default(),
             ring: RingSection::default(),
             database: DatabaseSection::default(),
@@ -284,6 +351,52 @@ impl DatabaseSection {
 }
 
 impl Config {
+    /// Where the key lies that signs tokens.
+    pub fn key_file(&self) -> PathBuf {
+        match self.auth.key_file.as_os_str().is_empty() {
+            true => self.data_dir.join("token.key"),
+            false => self.auth.key_file.clone(),
+        }
+    }
+
+    /// Whoever comes has to say who they are.
+    pub fn asks_for_credentials(&self) -> bool {
+        let reached = !(self.unix.only || self.listen.ip().is_loopback());
+        self.auth.required || (reached && !self.insecure_listen)
+    }
+
+    /// Who is let in, and how often.
+    pub fn access(&self) -> anyhow::Result<AccessConfig> {
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let path = self.key_file();
+        let key = SigningKey::open(&path).with_context(|| format!("auth.key_file: {}", path.display()))?;
+        let RateLimitsSection { default, authenticated, premium, streaming, local } = self.rate_limits;
+        Ok(AccessConfig {
+            required: self.auth.required,
+            open_elsewhere: self.insecure_listen,
+            signing_key: Some(key),
+            token_ttl: Duration::from_secs(u64::from(self.auth.token_minutes) * 60),
+            refresh_ttl: Duration::from_secs(u64::from(self.auth.refresh_days) * 86_400),
+            provider: given(&self.auth.issuer).map(|issuer| ProviderConfig {
+                issuer,
+                audience: self.auth.audience.clone(),
+                keys_url: given(&self.auth.keys_url),
+                refetch_after: None,
+            }),
+            limits: RateLimits { default, authenticated, premium, streaming, local },
+            trusted_proxies: self.trusted_proxies()?,
+        })
+    }
+
+    fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
+        let net = |text: &String| {
+            let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+            let net = address.or_else(|_| text.parse());
+            net.with_context(|| format!("api.trusted_proxies: {text:?} is no network, e.g. 10.0.0.0/8"))
+        };
+        self.api.trusted_proxies.iter().map(net).collect()
+    }
+
     /// What goes out by itself.
     pub fn outputs(&self) -> OutputsConfig {
         OutputsConfig { mqtt: self.mqtt.clone(), webhooks: self.webhooks.clone(), falls: self.falls.enabled }
@@ -400,13 +513,8 @@ fn check(config: Config) -> anyhow::Result<Config> {
         bail!("window.hop_ms must be at least 1");
     }
     listener::check(&config.tls, &config.unix, &config.limits)?;
-    if !config.listen.ip().is_loopback() && !config.insecure_listen && !config.unix.only {
-        bail!(
-            "listen = {}: others could reach this address, and there is no authentication; listen on 127.0.0.1 \
-             behind a proxy that authenticates, or set insecure_listen = true",
-            config.listen
-        );
-    }
+    check_auth(&config.auth)?;
+    config.trusted_proxies()?;
     if !(1..=1024).contains(&config.batch.windows) {
         bail!("batch.windows must be 1 to 1024");
     }
@@ -489,6 +597,26 @@ fn check(config: Config) -> anyhow::Result<Config> {
         }
     }
     Ok(config)
+}
+
+fn check_auth(auth: &AuthSection) -> anyhow::Result<()> {
+    if auth.token_minutes == 0 || auth.refresh_days == 0 {
+        bail!("auth.token_minutes and auth.refresh_days must be at least 1");
+    }
+    if auth.issuer.is_empty() {
+        if !auth.audience.is_empty() || !auth.keys_url.is_empty() {
+            bail!("auth.audience and auth.keys_url say nothing without auth.issuer");
+        }
+        return Ok(());
+    }
+    if auth.audience.is_empty() {
+        bail!("auth.audience: as what do tokens of {:?} name this server?", auth.issuer);
+    }
+    let address = |key: &str, text: &str| {
+        access::check_address(text).map(drop).map_err(|reason| anyhow::anyhow!("{key}: {reason}"))
+    };
+    address("auth.issuer", &auth.issuer)?;
+    if auth.keys_url.is_empty() { Ok(()) } else { address("auth.keys_url", &auth.keys_url) }
 }
 
 /// What stands in a Host header, less the port: a name or an address.

@@ -64,6 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Backup(args) => commands::backup::backup(&args, &loaded.config),
         Command::Restore(args) => commands::backup::restore(&args, &loaded.config),
         Command::Config(args) => commands::config::run(&args, &loaded),
+        Command::Token(command) => commands::token::run(&command, &loaded.config),
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args, &loaded.config),
         Command::Evaluate(args) => commands::evaluate::run(&loaded.config, &args),
@@ -104,12 +105,13 @@ fn flags(cli: &Cli) -> Vec<(&'static str, Value, &'static str)> {
         Command::Replay(args) => Some(&args.serve.common),
         _ => None,
     };
-    let calibrated = match &cli.command {
+    let other = match &cli.command {
+        Command::Token(cli::Token::Create(args)) => args.data_dir.as_ref(),
         Command::Calibrate(Calibrate::Baseline(args)) => args.data_dir.as_ref(),
         Command::Calibrate(Calibrate::Activity(args) | Calibrate::Count(args)) => args.data_dir.as_ref(),
         _ => None,
     };
-    let data_dir = common.and_then(|c| c.data_dir.as_ref()).or(calibrated);
+    let data_dir = common.and_then(|c| c.data_dir.as_ref()).or(other);
     if let Some(dir) = data_dir {
         flags.push(("data_dir", Value::String(dir.to_string_lossy().into_owned()), "--data-dir"));
     }

@@ -121,6 +121,7 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
         allowed_hosts: config.api.allowed_hosts.clone(),
         allowed_origins: config.api.allowed_origins.clone(),
         deprecated: config.deprecated.iter().map(deprecation).collect(),
+        access: config.access()?,
         ..config.limits.api()
     };
     let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
@@ -151,6 +152,11 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
         // The service goes on when nobody reads what it prints.
         for address in &opened.addresses {
             let _ = output::line(format_args!("listening on {address}"));
+        }
+        if config.asks_for_credentials() {
+            tracing::info!(
+                "everybody needs credentials; a first token: invispose token create --scope admin:all"
+            );
         }
 
         service::ready(&opened.addresses);

@@ -87,10 +87,6 @@ fn errors_say_what_and_where() {
         (&["run", "--config", "/dev/null"], &["--source"]),
         (&["run", "--config", "/dev/null", "--source", "ftp://x"], &["ftp://x", "udp://"]),
         (&["run", "--config", "/dev/null", "--source", "sim:demo?seeed=1"], &["seeed"]),
-        (
-            &["run", "--config", "/dev/null", "--listen", "0.0.0.0:0", "--source", "sim:empty"],
-            &["insecure_listen"],
-        ),
         (&["demo", "--config", "/dev/null", "--device", "tpu"], &["tpu"]),
         (&["evaluate", "--config", "/dev/null", "--suite", "all"], &["unseen-room"]),
     ] {

@@ -83,7 +83,7 @@ impl ApiState {
             return Err(QueryError::invalid(Field::Limit, format!("must be between 1 and {MAX_PAGE}")));
         }
         let site = site.map(|id| self.site(Some(id)).map(|s| s.config().id.clone())).transpose()?;
-        let here = |a: &Alert| site.is_none() || a.about.site == site;
+        let here = |a: &Alert| self.sees(a.about.site.as_deref()) && (site.is_none() || a.about.site == site);
         let live = match which {
             Which::In(Status::Resolved) => Vec::new(),
             Which::In(status) => self.desk()?.alerts().into_iter().filter(|a| a.status == status).collect(),
@@ -96,8 +96,10 @@ impl ApiState {
                 self.store().ok_or_else(|| QueryError::Away("this server keeps no history".into()))?;
             // Unresolved ones are older or newer than all of these.
             let limit = skip.saturating_add(limit).min(i64::MAX as usize);
-            let query = AlertQuery { site, status: Some(Status::Resolved), limit, skip: 0 };
-            found.extend(store.alerts(&query).await?);
+            let of = |site| AlertQuery { site, status: Some(Status::Resolved), limit, skip: 0 };
+            for site in self.one_or_each(site) {
+                found.extend(store.alerts(&of(site)).await?);
+            }
             found.sort_by_key(|a| std::cmp::Reverse(a.id));
             found.dedup_by_key(|a| a.id);
         }
@@ -108,11 +110,11 @@ impl ApiState {
     pub(crate) async fn alert(&self, id: &str) -> Result<Alert, AlertError> {
         let unknown = || AlertError::Unknown(id.to_owned());
         let uuid: Uuid = id.parse().map_err(|_| unknown())?;
-        if let Some(alert) = self.desk()?.alerts().into_iter().find(|a| a.id == uuid) {
-            return Ok(alert);
-        }
-        let Some(store) = self.store() else { return Err(unknown()) };
-        store.alert(uuid).await.map_err(QueryError::from)?.ok_or_else(unknown)
+        let found = match (self.desk()?.alerts().into_iter().find(|a| a.id == uuid), self.store()) {
+            (None, Some(store)) => store.alert(uuid).await.map_err(QueryError::from)?,
+            (found, _) => found,
+        };
+        found.filter(|alert| self.sees(alert.about.site.as_deref())).ok_or_else(unknown)
     }
 
     /// Somebody has seen it.
@@ -136,6 +138,9 @@ impl ApiState {
         }
         let unknown = || AlertError::Unknown(id.to_owned());
         let uuid: Uuid = id.parse().map_err(|_| unknown())?;
+        if !self.sees(None) {
+            self.alert(id).await?;
+        }
         match act(self.desk()?, uuid, by) {
             Ok(alert) => Ok(alert),
             // Unknown, or over.

@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
-use crate::ApiState;
 use crate::problem::Problem;
 
 /// A file of a bundle.
@@ -71,12 +70,12 @@ pub(crate) static REDOC_PAGE: Page = Page {
 
 impl Page {
     /// The page. It names its files relative to itself, so that it works behind a path prefix.
-    pub(crate) fn at(&'static self, path: &str) -> Router<ApiState> {
+    pub(crate) fn at(&'static self, path: &str) -> Router {
         Router::new().route(path, get(move || async move { self.page() }))
     }
 
     /// The files in its bundle's `assets/`, by `{name}`.
-    pub(crate) fn files_at(&'static self, path: &str) -> Router<ApiState> {
+    pub(crate) fn files_at(&'static self, path: &str) -> Router {
         let file = move |Path(name): Path<String>, headers: HeaderMap| async move {
             self.file(&format!("assets/{name}"), &headers)
         };

@@ -359,7 +359,7 @@ pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<Document, Wrong> {
             rule.of("", "").check().map_err(|reason| Wrong::new("body", reason))?;
             body
         }
-        Kind::Report | Kind::Webhook => Ok(body),
+        Kind::Report | Kind::Webhook | Kind::ApiKey => Ok(body),
     }?;
     Ok(Document { id, body })
 }

@@ -72,7 +72,7 @@ impl EventFilter {
     /// Events from now on, once it is sure that the site and the zone exist.
     pub(crate) fn follow(self, state: &ApiState) -> Result<EventFeed, QueryError> {
         state.select(&Filter { site: self.site.clone(), zone: self.zone.clone(), ..Filter::default() })?;
-        Ok(EventFeed { events: state.events().subscribe(), filter: self })
+        Ok(EventFeed { events: state.events().subscribe(), filter: self, state: state.clone() })
     }
 }
 
@@ -80,6 +80,8 @@ impl EventFilter {
 pub(crate) struct EventFeed {
     events: Subscription,
     filter: EventFilter,
+    /// As the client may see it.
+    state: ApiState,
 }
 
 /// The client was too slow for so many events.
@@ -92,7 +94,11 @@ impl EventFeed {
     pub(crate) async fn next(&mut self) -> Option<Result<Arc<Event>, Missed>> {
         loop {
             match self.events.next().await? {
-                Delivery::Event(event) if self.filter.lets(&event) => return Some(Ok(event)),
+                Delivery::Event(event)
+                    if self.filter.lets(&event) && self.state.sees(event.site.as_deref()) =>
+                {
+                    return Some(Ok(event));
+                }
                 Delivery::Event(_) => {}
                 Delivery::Missed(count) => return Some(Err(Missed(count))),
             }

@@ -3,11 +3,14 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::ApiConfig;
 use crate::listen::Peer;
@@ -177,6 +180,30 @@ fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
         Problem::new(StatusCode::FORBIDDEN, "pages of this origin may not open WebSockets here")
             .with("field", "Origin")
     })
+}
+
+/// Pages of the configured origins may ask, with credentials of their own; those of others may not read an answer.
+pub(crate) fn cross_origin(names: Names) -> CorsLayer {
+    // By name, never all of them.
+    let known = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|o| names.known_origin(o));
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    let asked = [
+        header::AUTHORIZATION,
+        header::ACCEPT,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        HeaderName::from_static("x-api-key"),
+    ];
+    let shown = [header::ETAG, header::LINK, header::LOCATION, header::RETRY_AFTER, header::WWW_AUTHENTICATE];
+    let counted = ["api-version", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(known))
+        .allow_credentials(true)
+        .allow_methods(methods)
+        .allow_headers(asked)
+        .expose_headers(shown.into_iter().chain(counted.map(HeaderName::from_static)).collect::<Vec<_>>())
+        .max_age(Duration::from_secs(600))
 }
 
 #[cfg(test)]

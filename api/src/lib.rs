@@ -9,6 +9,7 @@
 //! [`query`] is the one place where frames are found, filtered and paged; [`view`] is the one place where a frame is
 //! brought into the words of the outside (zones by name, keypoints projected). Each protocol only translates.
 
+pub mod access;
 mod alerts;
 mod analytics;
 mod bundle;
@@ -33,7 +34,6 @@ pub mod query;
 pub mod recordings;
 mod reports;
 pub mod rest;
-mod scope;
 mod server;
 mod setup;
 mod site;
@@ -47,7 +47,7 @@ mod time;
 mod tls;
 pub mod view;
 
-pub use scope::Scope;
+pub use access::Scope;
 pub use server::{router, serve};
 pub use setup::Reconfiguration;
 pub use site::{Site, Wake};

@@ -3,11 +3,10 @@
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 
-use crate::ApiState;
 use crate::bundle::{DASHBOARD_PAGE, GRAPHIQL_PAGE, REDOC_PAGE, SWAGGER_PAGE};
 use crate::problem::Problem;
 
-pub(crate) fn routes() -> Router<ApiState> {
+pub(crate) fn routes() -> Router {
     Router::new()
         .merge(DASHBOARD_PAGE.at("/"))
         .merge(GRAPHIQL_PAGE.at("/graphiql"))

@@ -85,6 +85,7 @@ impl From<SetupError> for Problem {
                 Self::new(StatusCode::CONFLICT, format!("id: {error}")).with("field", "id")
             }
             SetupError::Many(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            SetupError::Elsewhere => Self::new(StatusCode::FORBIDDEN, error.to_string()),
             SetupError::Nowhere => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             SetupError::Store(error) => error.into(),
         }

@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use invispose_pipeline::events::Event;
 use invispose_pipeline::{Person, PoseFrame};
 use thiserror::Error;
 
 use crate::history;
-use crate::store::{Bucket, HeatMap, Over, Store, StoreError};
+use crate::store::{Bucket, EventQuery, HeatMap, Over, Store, StoreError};
 use crate::view::FrameView;
 use crate::{ApiState, Site, Time};
 
@@ -230,6 +231,32 @@ impl ApiState {
             id: id.unwrap_or_default().to_owned(),
             known: list(self.sites().iter().map(|s| s.config().id.as_str())),
         })
+    }
+
+    /// Whom to ask where a request may name a site: that one; else everything at once, or each site that may be seen.
+    pub(crate) fn one_or_each(&self, site: Option<String>) -> Vec<Option<String>> {
+        match site {
+            None if !self.sees(None) => self.sites().iter().map(|s| Some(s.config().id.clone())).collect(),
+            site => vec![site],
+        }
+    }
+
+    /// Kept events in the order of their ids.
+    ///
+    /// # Errors
+    /// The database has no answer.
+    pub(crate) async fn kept_events(
+        &self,
+        store: &Store,
+        query: &EventQuery,
+    ) -> Result<Vec<Event>, StoreError> {
+        let mut found = Vec::new();
+        for site in self.one_or_each(query.site.clone()) {
+            found.extend(store.events(&EventQuery { site, ..query.clone() }).await?);
+        }
+        found.sort_by_key(|e| e.id);
+        found.truncate(query.limit);
+        Ok(found)
     }
 
     /// Checks a filter.

@@ -319,7 +319,7 @@ impl ApiState {
 
     /// Ends a recording.
     pub(crate) async fn end_recording(&self, id: String) -> Result<Recording, RecordingsError> {
-        let recordings = self.recorded()?;
+        let (recordings, id) = (self.recorded()?, self.find_recording(id).await?.id);
         aside(move || recordings.end(&id).and_then(|()| recordings.look(&id))).await
     }
 
@@ -328,16 +328,19 @@ impl ApiState {
         &self,
         site: Option<&str>,
     ) -> Result<Vec<Recording>, RecordingsError> {
-        let Some(recordings) = self.recordings().cloned() else { return Ok(Vec::new()) };
         let site = site.map(|id| self.site(Some(id))).transpose()?.map(|s| s.config().id.clone());
+        let Some(recordings) = self.recordings().cloned() else { return Ok(Vec::new()) };
         let all = aside(move || recordings.list()).await?;
-        Ok(all.into_iter().filter(|r| site.is_none() || r.site == site).collect())
+        let wanted = |r: &Recording| self.sees(r.site.as_deref()) && (site.is_none() || r.site == site);
+        Ok(all.into_iter().filter(wanted).collect())
     }
 
     /// One recording.
     pub(crate) async fn find_recording(&self, id: String) -> Result<Recording, RecordingsError> {
         let recordings = self.recorded()?;
-        aside(move || recordings.look(&id)).await
+        let unknown = RecordingsError::Unknown(id.clone());
+        let found = aside(move || recordings.look(&id)).await?;
+        if self.sees(found.site.as_deref()) { Ok(found) } else { Err(unknown) }
     }
 
     /// The file of one that can be read.
@@ -352,7 +355,7 @@ impl ApiState {
 
     /// Away with a recording.
     pub(crate) async fn remove_recording(&self, id: String) -> Result<(), RecordingsError> {
-        let recordings = self.recorded()?;
+        let (recordings, id) = (self.recorded()?, self.find_recording(id).await?.id);
         aside(move || recordings.remove(&id)).await
     }
 }

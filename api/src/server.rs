@@ -16,7 +16,8 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Level;
 
-use crate::guard::{Guard, guard};
+use crate::access::{Gate, gate, hide_tokens, oauth_routes};
+use crate::guard::{Guard, cross_origin, guard};
 use crate::listen::{Crowd, Fruitless, Listeners, Patience, Protocols, Tls};
 use crate::sockets::Sockets;
 use crate::{ApiState, graphql, grpc, metrics, pages, problem, rest, stream};
@@ -33,20 +34,23 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .merge(rest::routes(&state))
         .merge(pages::routes())
         .route("/metrics", axum::routing::get(metrics::metrics))
-        .merge(stream::routes(&state, sockets.clone()))
-        .merge(grpc::routes(&state, &sockets))
+        .merge(oauth_routes())
+        .merge(stream::routes(sockets.clone()))
+        .merge(grpc::routes(&sockets))
         .merge(graphql::routes(&state, sockets))
         .fallback(pages::missing)
         .method_not_allowed_fallback(pages::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Gate::new(state.clone(), loopback), gate))
         .layer(DefaultBodyLimit::max(config.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
         .layer(axum::middleware::map_response(problem::from_plain))
         .layer(CompressionLayer::new())
+        .layer(cross_origin(state.names().clone()))
         .layer(axum::middleware::from_fn_with_state(Guard::new(state.names().clone(), loopback), guard))
         .layer(axum::middleware::from_fn_with_state(state.traffic().clone(), metrics::count))
         // What is the server's fault is logged where it is known; a probe that says "not ready" is no fault.
         .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
-        .with_state(state)
+        .layer(axum::middleware::from_fn(hide_tokens))
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish for at most five seconds.
@@ -62,6 +66,8 @@ pub async fn serve(
     let loopback = listeners.loopback()?;
     let mut background = JoinSet::new();
     background.spawn(state.clone().keep_loading());
+    let access = state.clone();
+    background.spawn(async move { access.access().keep_up().await });
     if let Some(tls) = listeners.tls() {
         state.connections().encrypted.set(1);
         background.spawn(tls.clone().watch(state.connections().clone()));
@@ -114,5 +120,6 @@ pub async fn serve(
     if tokio::time::timeout(GRACE, close.closed()).await.is_err() {
         tracing::warn!("connections still open after {} s are cut", GRACE.as_secs());
     }
+    state.access().close().await;
     Ok(())
 }

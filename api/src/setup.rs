@@ -53,6 +53,9 @@ pub(crate) enum SetupError {
     /// Nothing is kept here.
     #[error("this server keeps nothing")]
     Nowhere,
+    /// It would tell of sites that the caller may not know of.
+    #[error("not enough permissions; a rule about all sites needs rights to all sites")]
+    Elsewhere,
     /// It was changed meanwhile, or the database has no answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,12 +88,13 @@ impl ApiState {
         document: Document,
     ) -> Result<Resource, SetupError> {
         let store = self.keeper()?;
+        self.within_rights(kind, &document.body)?;
         let place = &site.config().id;
         let id = document.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let most = match kind {
             Kind::Zone => Some(MOST_ZONES),
             Kind::AlertRule => Some(MOST_RULES),
-            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook => None,
+            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook | Kind::ApiKey => None,
         };
         if let Some(most) = most
             && store.resources(kind, place, most, 0).await?.len() == most
@@ -105,6 +109,11 @@ impl ApiState {
         Ok(made)
     }
 
+    fn within_rights(&self, kind: Kind, body: &Value) -> Result<(), SetupError> {
+        let beyond = kind == Kind::AlertRule && body.get("all_sites") == Some(&Value::Bool(true));
+        if beyond && !self.sees(None) { Err(SetupError::Elsewhere) } else { Ok(()) }
+    }
+
     /// Replaces what a document says.
     pub(crate) async fn change(
         &self,
@@ -113,6 +122,7 @@ impl ApiState {
         old: &Resource,
         body: Value,
     ) -> Result<Resource, SetupError> {
+        self.within_rights(kind, &body)?;
         let new = self.keeper()?.replace(kind, old, body).await?;
         self.put_in_force(kind, site).await;
         Ok(new)
@@ -167,7 +177,7 @@ impl ApiState {
         let (part, result) = match kind {
             Kind::Zone => (Part::Site(ZONES, site.config().id.as_str().into()), zones(store, site).await),
             Kind::AlertRule => (RULES.into(), self.rules(store).await),
-            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook => return,
+            Kind::Router | Kind::Template | Kind::Report | Kind::Webhook | Kind::ApiKey => return,
         };
         let fault = match result {
             // The store says itself that the database is away; what was in force stays so.

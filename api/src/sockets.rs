@@ -1,6 +1,7 @@
 //! WebSockets, whatever is spoken over them: how many, how large their messages, how patient, and when they end.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +86,8 @@ impl Sockets {
             .on_upgrade(move |socket| async move {
                 let heard = Instant::now();
                 let _open = traffic.socket();
-                let line = Line { socket, patience, idle, heard, asked: false, closing, traffic };
+                let line =
+                    Line { socket, patience, idle, heard, asked: false, closing, traffic, rights: None };
                 let (mut line, end) = talk(line).await;
                 if let Err(close) = end {
                     line.close(close).await;
@@ -95,6 +97,9 @@ impl Sockets {
             .into_response()
     }
 }
+
+/// Resolves at their end, with the reason.
+type Rights = Pin<Box<dyn Future<Output = &'static str> + Send>>;
 
 /// One open socket.
 pub(crate) struct Line {
@@ -107,6 +112,8 @@ pub(crate) struct Line {
     asked: bool,
     closing: watch::Receiver<bool>,
     traffic: Arc<Traffic>,
+    /// Resolves when those of the client end, and the code to close with.
+    rights: Option<(Rights, u16)>,
 }
 
 /// A message that says of itself what it is.
@@ -144,8 +151,14 @@ impl Line {
         self.socket.protocol().and_then(|p| p.to_str().ok())
     }
 
-    /// The next message; `None` once the client has gone, an error when the server stops or the client is silent for too long. Nothing
-    /// is lost when the future is dropped.
+    /// From now on the socket ends with the rights of the caller, with this code.
+    pub(crate) fn belongs_to(&mut self, state: &ApiState, code: u16) {
+        let rights = state.access().ended(state.who());
+        self.rights = Some((Box::pin(rights), code));
+    }
+
+    /// The next message; `None` once the client has gone, an error when the server stops, the client is silent for too long or its
+    /// rights end. Nothing is lost when the future is dropped.
     pub(crate) async fn receive(&mut self) -> Result<Option<Message>, Close> {
         loop {
             let wait = if self.asked { self.idle } else { self.idle / 2 };
@@ -154,6 +167,7 @@ impl Line {
                 _ = self.closing.wait_for(|&closing| closing) => {
                     return Err(Close::new(1001, "the server stops"));
                 }
+                close = ended(&mut self.rights) => return Err(close),
                 message = self.socket.recv() => Some(message),
                 () = sleep_until(self.heard + wait) => None,
             };
@@ -211,5 +225,13 @@ impl Line {
         let cut = reason.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|&end| end <= 123).last();
         let reason = reason.get(..cut.unwrap_or(0)).unwrap_or_default().into();
         let _ = self.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    }
+}
+
+/// Pending where rights have no end.
+async fn ended(rights: &mut Option<(Rights, u16)>) -> Close {
+    match rights {
+        Some((rights, code)) => Close::new(*code, rights.await),
+        None => std::future::pending().await,
     }
 }

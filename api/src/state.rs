@@ -1,16 +1,19 @@
 //! What every protocol shares.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use invispose_pipeline::Health;
 use invispose_pipeline::alerts::{Alert, AlertDesk};
 use invispose_pipeline::events::EventBus;
+use invispose_pipeline::health::{Part, SourceSnapshot};
 use invispose_pipeline::radio::Radio;
 use invispose_pipeline::stages::calibration::Calibrations;
 use tokio::sync::broadcast;
 
 use crate::Site;
+use crate::access::{Access, AccessConfig, Principal};
 use crate::alerts::Alerts;
 use crate::guard::Names;
 use crate::listen::ConnectionStats;
@@ -53,8 +56,11 @@ pub struct ApiConfig {
     pub deprecated: Vec<Deprecation>,
     /// Host names that requests may carry, besides the loopback names; checked when listening on loopback or when not empty.
     pub allowed_hosts: Vec<String>,
-    /// Origins that may open WebSockets, e.g. `https://example.org`, besides the server's own and, on loopback, loopback ones.
+    /// Origins whose pages may ask and open WebSockets, e.g. `https://example.org`, besides the server's own; WebSockets also from
+    /// loopback ones where the server listens on loopback.
     pub allowed_origins: Vec<String>,
+    /// Who is let in, and how often.
+    pub access: AccessConfig,
 }
 
 /// A version of the REST API that will end.
@@ -86,19 +92,25 @@ impl Default for ApiConfig {
             deprecated: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            access: AccessConfig::default(),
         }
     }
 }
 
-/// Sites, health and limits. Cheap to clone.
+/// Sites, health and limits, as far as somebody may know of them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ApiState {
     inner: Arc<Inner>,
+    /// Those whom `who` may know of.
+    sites: Arc<[Site]>,
+    who: Principal,
+    address: Option<IpAddr>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Inner {
-    sites: Vec<Site>,
+    sites: Arc<[Site]>,
+    access: Access,
     health: Health,
     store: Option<Store>,
     events: EventBus,
@@ -142,9 +154,14 @@ impl ApiState {
         events: EventBus,
     ) -> Self {
         let (turn, started) = (Turn::default(), Instant::now());
+        let sites = Arc::<[Site]>::from(sites);
         Self {
+            sites: sites.clone(),
+            who: Principal::program(),
+            address: None,
             inner: Arc::new(Inner {
                 sites,
+                access: Access::new(config.access.clone(), store.clone()),
                 health,
                 store,
                 events,
@@ -263,9 +280,66 @@ impl ApiState {
         &self.inner.traffic
     }
 
-    /// All sites.
+    /// The same as somebody may see it.
+    pub(crate) fn seen_by(&self, who: Principal) -> Self {
+        let sites = match who.sites() {
+            None => self.inner.sites.clone(),
+            Some(_) => self.inner.sites.iter().filter(|s| who.sees(Some(&s.config().id))).cloned().collect(),
+        };
+        Self { inner: self.inner.clone(), sites, who, address: None }
+    }
+
+    /// They come from this address.
+    pub(crate) fn from(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// The same as this program itself sees it.
+    pub(crate) fn whole(&self) -> Self {
+        self.seen_by(Principal::program())
+    }
+
+    /// Who sees it so.
+    pub(crate) fn who(&self) -> &Principal {
+        &self.who
+    }
+
+    /// Where they are.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Who is let in, and how often.
+    pub(crate) fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    /// May what belongs to this site be seen? `None` is what belongs to none, or to all.
+    pub(crate) fn sees(&self, site: Option<&str>) -> bool {
+        self.who.sees(site)
+    }
+
+    /// The account of each source that may be seen.
+    pub(crate) fn sources(&self) -> Vec<SourceSnapshot> {
+        let mut sources = self.health().sources();
+        sources.retain(|s| self.sees(s.site.as_deref()));
+        sources
+    }
+
+    /// Standing faults that may be seen.
+    pub(crate) fn faults(&self) -> Vec<(Part, String)> {
+        let sources: Vec<String> = self.sources().into_iter().map(|s| s.uri).collect();
+        let seen = |part: &Part| match (part.site(), part.source()) {
+            (Some(site), _) => self.sees(Some(site)),
+            (None, Some(uri)) => self.sees(None) || sources.iter().any(|s| s == uri),
+            (None, None) => true,
+        };
+        self.health().faults().into_iter().filter(|(part, _)| seen(part)).collect()
+    }
+
+    /// All sites that may be seen.
     pub fn sites(&self) -> &[Site] {
-        &self.inner.sites
+        &self.sites
     }
 
     /// The pipeline's account of itself.

@@ -98,7 +98,7 @@ pub fn status(state: &ApiState) -> Status {
     Status {
         status: report(state).status,
         uptime_seconds: (state.uptime().as_secs_f64() * 1e3).round() / 1e3,
-        active_routers: state.health().sources().iter().filter(fresh).count(),
+        active_routers: state.sources().iter().filter(fresh).count(),
         total_persons_tracked: persons,
         current_fps: fps.map(|v| (v * 100.0_f64).round() / 100.0),
         average_latency_ms: (frames > 0).then(|| (processing_ns / frames as f64 / 1e3).round() / 1e3),
@@ -113,7 +113,7 @@ pub fn status(state: &ApiState) -> Status {
 /// Health now: sources, sites, standing faults.
 pub fn report(state: &ApiState) -> HealthReport {
     let mut components = BTreeMap::new();
-    let sources = state.health().sources();
+    let sources = state.sources();
     for source in &sources {
         components.insert(format!("source {}", source.uri), source_state(source));
     }
@@ -126,7 +126,7 @@ pub fn report(state: &ApiState) -> HealthReport {
     for site in state.sites() {
         components.insert(format!("site {}", site.config().id), site_state(state, site, &sources));
     }
-    for (part, fault) in state.health().faults() {
+    for (part, fault) in state.faults() {
         let status = if lasting(&part) { "unhealthy" } else { "degraded" };
         components.insert(part.to_string(), Component::new(status, Some(fault)));
     }
@@ -201,7 +201,7 @@ pub fn ready(state: &ApiState) -> Result<(), String> {
     if let Some(issue) = report(state).issues.first() {
         return Err(issue.clone());
     }
-    let sources = state.health().sources();
+    let sources = state.sources();
     let waits = |s: &&Site| s.idle().is_none() && sources_of(s, &sources).next().is_some();
     match state.sites().iter().find(waits) {
         Some(site) => Err(format!("site {}: no frame yet", site.config().id)),

@@ -188,8 +188,10 @@ impl Changing {
         let none = || QueryError::Away("this server keeps no alerts".into()).graphql();
         let changes = state.alert_changes().ok_or_else(none)?;
         let least = min_severity.map(invispose_pipeline::events::Severity::from);
+        let state = state.clone();
         let wanted = move |a: &Arc<Raised>| {
-            site_id.as_ref().is_none_or(|id| a.about.site.as_deref() == Some(id.as_str()))
+            state.sees(a.about.site.as_deref())
+                && site_id.as_ref().is_none_or(|id| a.about.site.as_deref() == Some(id.as_str()))
                 && least.is_none_or(|least| a.severity >= least)
         };
         Ok(stream::unfold(Some((changes, wanted)), async |open| {

@@ -146,7 +146,7 @@ impl Kept {
         };
         let store =
             state.store().ok_or_else(|| QueryError::Away("this server keeps no events".into()).graphql())?;
-        let mut found = store.events(&query).await.map_err(|e| QueryError::from(e).graphql())?;
+        let mut found = state.kept_events(store, &query).await.map_err(|e| QueryError::from(e).graphql())?;
         let more = found.len() > limit;
         found.truncate(limit);
         let edge = |e: Happening| EventEdge { cursor: e.id.to_string(), node: Event(Arc::new(e)) };

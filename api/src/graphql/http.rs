@@ -11,8 +11,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
+use super::access::{exceeded_in, is_forbidden};
 use super::sse::{self, EVENT_STREAM};
 use super::{Transport, unexecuted};
+use crate::ApiState;
 use crate::metrics::CarriesErrors;
 use crate::problem::Problem;
 
@@ -77,16 +79,16 @@ fn not_acceptable() -> Response {
 }
 
 /// Executes a request, or where the client asked for events begins to.
-async fn execute(transport: &Transport, accepted: Accepted, request: Request) -> Response {
+async fn execute(transport: &Transport, state: ApiState, accepted: Accepted, request: Request) -> Response {
     // A persisted document is named by its hash.
     if request.query.trim().is_empty() && !request.extensions.contains_key("persistedQuery") {
         return unreadable(accepted.media, "query: is required");
     }
     if accepted.events {
-        return sse::answer(transport, request);
+        return sse::answer(transport, &state, request);
     }
     let media = accepted.media;
-    let result = transport.schema.execute(request).await;
+    let result = transport.schema.execute(request.data(state)).await;
     let errors = !result.errors.is_empty();
     let mut response = answered(media, result);
     if errors {
@@ -96,15 +98,27 @@ async fn execute(transport: &Transport, accepted: Accepted, request: Request) ->
 }
 
 fn answered(media: Media, result: async_graphql::Response) -> Response {
+    if let Some(exceeded) = exceeded_in(&result) {
+        return exceeded.into_response();
+    }
     if unexecuted(&result) {
         // Then there is no `data`, and the strict media type says so in the status.
-        let status = if media == Media::GraphQl { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        let status = match media {
+            Media::Json => StatusCode::OK,
+            Media::GraphQl if is_forbidden(&result) => StatusCode::FORBIDDEN,
+            Media::GraphQl => StatusCode::BAD_REQUEST,
+        };
         return answer(media, status, json!({ "errors": result.errors }).to_string());
     }
     answer(media, StatusCode::OK, GraphQLResponse::from(result))
 }
 
-pub(super) async fn post(State(transport): State<Transport>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn post(
+    State(transport): State<Transport>,
+    state: ApiState,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let Some(accepted) = accepted(&headers) else { return not_acceptable() };
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON) {
@@ -114,13 +128,14 @@ pub(super) async fn post(State(transport): State<Transport>, headers: HeaderMap,
             .into_response();
     }
     match serde_json::from_slice::<Request>(&body) {
-        Ok(request) => execute(&transport, accepted, request).await,
+        Ok(request) => execute(&transport, state, accepted, request).await,
         Err(e) => unreadable(accepted.media, format!("the body is no GraphQL request: {e}")),
     }
 }
 
 pub(super) async fn get(
     State(transport): State<Transport>,
+    state: ApiState,
     headers: HeaderMap,
     Query(mut parameters): Query<HashMap<String, String>>,
 ) -> Response {
@@ -153,7 +168,7 @@ pub(super) async fn get(
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return refused;
     }
-    execute(&transport, accepted, request).await
+    execute(&transport, state, accepted, request).await
 }
 
 fn is_mutation(request: &mut Request) -> bool {

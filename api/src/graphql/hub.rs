@@ -5,7 +5,7 @@
 //!                                                    └─► in a row    (events)
 //! ```
 //!
-//! What asks for the same has the same document, operation and variables. (Everybody has the same rights.) A subscriber that is
+//! What asks for the same has the same document, operation and variables, and the same rights. A subscriber that is
 //! slower than frames come gets the newest one whenever it takes one; one that falls behind events is told how many it missed, and
 //! that is its end. Nobody waits for anybody else.
 
@@ -21,7 +21,8 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::AbortHandle;
 
-use super::{Schema, unexecuted};
+use super::{Schema, access, unexecuted};
+use crate::ApiState;
 use crate::metrics::Traffic;
 
 /// Events that a subscriber may be behind before it is given up.
@@ -65,6 +66,8 @@ struct Key {
     document: String,
     operation: Option<String>,
     variables: String,
+    /// Scopes and sites.
+    rights: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,54 +137,61 @@ impl Hub {
         Self { schema, running: Arc::default(), traffic }
     }
 
-    /// Executes an operation, or joins others who asked for the same.
-    pub(super) fn open(&self, request: Request) -> Answers {
+    /// Executes an operation for somebody, or joins others with the same rights who asked for the same.
+    pub(super) fn open(&self, state: &ApiState, request: Request) -> Answers {
         let present = self.traffic.operation();
-        self.join(request).map(move |answer| present.keep(answer)).boxed()
+        self.join(state, request).map(move |answer| present.keep(answer)).boxed()
     }
 
-    fn join(&self, mut request: Request) -> Answers {
+    fn join(&self, state: &ApiState, mut request: Request) -> Answers {
+        if let Err(error) = access::permitted(state, &mut request) {
+            let refused = Answer::new(&Response::from_errors(vec![error]));
+            return stream::once(async { refused }).boxed();
+        }
         let name = request.operation_name.clone();
         let pace = request.parsed_query().ok().and_then(|d| pace(d, name.as_deref()));
-        let Some(pace) = pace.filter(|_| request.extensions.is_empty()) else { return self.alone(request) };
+        let Some(pace) = pace.filter(|_| request.extensions.is_empty()) else {
+            return self.alone(state, request);
+        };
         let key = Key {
             document: request.query.clone(),
             operation: request.operation_name.clone(),
             variables: serde_json::to_string(&request.variables).unwrap_or_default(),
+            rights: state.who().rights(),
         };
         // Under the lock, so that two who come at once do not both begin.
         let mut all = lock(&self.running);
         let (running, joined) = match all.get(&key).and_then(Weak::upgrade) {
             Some(running) => (running, true),
-            None => (self.start(key.clone(), pace, &request), false),
+            None => (self.start(state, key.clone(), pace, &request), false),
         };
         all.insert(key, Arc::downgrade(&running));
         drop(all);
         match &running.feed {
             Feed::Newest { newest, wanted } => {
                 let (newest, wanted) = (newest.clone(), wanted.clone());
-                let own = if joined { self.first(&newest, request) } else { None };
+                let own = if joined { self.first(state, &newest, request) } else { None };
                 follow_newest(running.clone(), newest, wanted, own)
             }
             Feed::All { row, first, ended } => {
                 let row = lock(first).take().unwrap_or_else(|| row.subscribe());
                 if joined && ended.load(Ordering::Acquire) {
                     // The end itself may have come before.
-                    return self.alone(request);
+                    return self.alone(state, request);
                 }
                 follow_all(row, running.clone())
             }
         }
     }
 
-    fn alone(&self, request: Request) -> Answers {
-        self.schema.execute_stream(request).map(|r| Answer::new(&r)).boxed()
+    fn alone(&self, state: &ApiState, request: Request) -> Answers {
+        self.schema.execute_stream(request.data(state.clone())).map(|r| Answer::new(&r)).boxed()
     }
 
-    fn start(&self, key: Key, pace: Pace, request: &Request) -> Arc<Running> {
+    fn start(&self, state: &ApiState, key: Key, pace: Pace, request: &Request) -> Arc<Running> {
         let mut again = Request::new(key.document.clone()).variables(request.variables.clone());
         again.operation_name = key.operation.clone();
-        let mut answers = self.alone(again);
+        let mut answers = self.alone(state, again);
         let (feed, task) = match pace {
             Pace::Newest => {
                 let (sender, newest) = watch::channel(Newest::default());
@@ -214,9 +224,9 @@ impl Hub {
     }
 
     /// What somebody who joins is owed at once, where the newest answer that there is may not be true any more.
-    fn first(&self, newest: &watch::Receiver<Newest>, request: Request) -> Option<Answers> {
+    fn first(&self, state: &ApiState, newest: &watch::Receiver<Newest>, request: Request) -> Option<Answers> {
         let old = newest.borrow().answer.as_ref().is_some_and(|(_, at)| at.elapsed() > FRESH);
-        old.then(|| self.alone(request))
+        old.then(|| self.alone(state, request))
     }
 }
 

@@ -1,6 +1,8 @@
 //! GraphQL over the query layer: the schema, and HTTP, WebSocket and server-sent events as its transports.
 
+mod access;
 mod alerts;
+mod audit;
 mod calibration;
 mod events;
 mod http;
@@ -44,6 +46,7 @@ pub struct Query(
     setup::Templates,
     recordings::Recorded,
     calibration::Known,
+    audit::Log,
 );
 
 /// The root of mutations.
@@ -70,7 +73,7 @@ const COMPLEXITY: usize = 200_000;
 /// Documents that clients may name by their hash alone, the newest used.
 const PERSISTED: usize = 1024;
 
-/// The schema over these sites.
+/// The schema for whoever may see the state so.
 pub fn schema(state: ApiState) -> Schema {
     builder().data(state).finish()
 }
@@ -81,6 +84,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
         .limit_complexity(COMPLEXITY)
         .limit_directives(16)
         .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED)))
+        .extension(access::Checks)
 }
 
 /// The schema in the schema definition language, as checked in at `api/schema.graphql`.
@@ -117,8 +121,9 @@ struct Transport {
     sockets: Sockets,
 }
 
-pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router<ApiState> {
-    let schema = schema(state.clone());
+pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router {
+    // Without a state of its own: each request brings what its sender may see.
+    let schema = builder().finish();
     let transport = Transport {
         hub: Hub::new(schema.clone(), state.traffic().clone()),
         schema,

@@ -219,6 +219,7 @@ fn refused(error: SetupError) -> async_graphql::Error {
         SetupError::Taken(_) | SetupError::Many(_) | SetupError::Store(StoreError::Changed) => {
             failed("CONFLICT", error)
         }
+        SetupError::Elsewhere => failed("FORBIDDEN", error),
         SetupError::Nowhere => QueryError::Away(error.to_string()).graphql(),
         SetupError::Store(error) => QueryError::from(error).graphql(),
     }

@@ -69,7 +69,7 @@ impl System {
     }
     /// Every packet of every source, accounted for: received = accepted + siblings + rejected + dropped.
     async fn sources(&self) -> Vec<SourceAccount> {
-        self.state.health().sources().into_iter().map(SourceAccount::from).collect()
+        self.state.sources().into_iter().map(SourceAccount::from).collect()
     }
     /// The pipeline's stages.
     async fn stages(&self) -> Vec<Stage> {

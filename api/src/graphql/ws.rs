@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 
 use super::Transport;
 use super::hub::{Answer, Answers};
+use crate::ApiState;
+use crate::access::Visitor;
 use crate::sockets::{Close, Line};
 
 /// The first that the client knows as well is spoken.
@@ -27,17 +29,24 @@ const PROTOCOLS: &[&str] = &["graphql-transport-ws", "graphql-ws"];
 /// Time for a client to introduce itself.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn upgrade(State(transport): State<Transport>, upgrade: WebSocketUpgrade) -> Response {
+/// As the protocol closes a socket whose client is not let in, or no longer.
+const FORBIDDEN: u16 = 4403;
+
+pub(super) async fn upgrade(
+    State(transport): State<Transport>,
+    visitor: Visitor,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let sockets = transport.sockets.clone();
-    sockets.open(upgrade, PROTOCOLS, |line| Session::new(line, transport).run())
+    sockets.open(upgrade, PROTOCOLS, |line| Session::new(line, transport, visitor).run())
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ClientMessage {
     ConnectionInit {
-        #[serde(default, rename = "payload")]
-        _payload: Value,
+        #[serde(default)]
+        payload: Value,
     },
     #[serde(alias = "start")]
     Subscribe {
@@ -75,10 +84,12 @@ impl ClientMessage {
 struct Session {
     line: Line,
     transport: Transport,
+    visitor: Visitor,
+    /// As the client may see it, once they have introduced themselves.
+    state: Option<ApiState>,
     /// The predecessor is spoken.
     legacy: bool,
     operations: HashMap<String, Answers>,
-    acknowledged: bool,
     /// Whose turn it is, so that one busy subscription does not starve the others.
     turn: usize,
 }
@@ -90,9 +101,9 @@ enum Step {
 }
 
 impl Session {
-    fn new(line: Line, transport: Transport) -> Self {
+    fn new(line: Line, transport: Transport, visitor: Visitor) -> Self {
         let legacy = line.protocol() == PROTOCOLS.last().copied();
-        Self { line, transport, legacy, operations: HashMap::new(), acknowledged: false, turn: 0 }
+        Self { line, transport, visitor, state: None, legacy, operations: HashMap::new(), turn: 0 }
     }
 
     async fn run(mut self) -> (Line, Result<(), Close>) {
@@ -112,7 +123,7 @@ impl Session {
                 biased;
                 message = self.line.receive() => Step::Received(message?),
                 (id, answer) = next(&mut self.operations, &mut self.turn) => Step::Answered(id, answer),
-                () = &mut init, if !self.acknowledged => Step::InitTimeout,
+                () = &mut init, if self.state.is_none() => Step::InitTimeout,
             };
             match step {
                 Step::Received(Some(message)) => {
@@ -145,11 +156,13 @@ impl Session {
         })?;
         self.line.count_received(ClientMessage::kind(&message));
         match message {
-            ClientMessage::ConnectionInit { .. } if self.acknowledged => {
+            ClientMessage::ConnectionInit { .. } if self.state.is_some() => {
                 return Err(Close::new(4429, "Too many initialisation requests"));
             }
-            ClientMessage::ConnectionInit { .. } => {
-                self.acknowledged = true;
+            ClientMessage::ConnectionInit { payload } => {
+                let state = enter(&self.visitor, &payload).await?;
+                self.line.belongs_to(&state, FORBIDDEN);
+                self.state = Some(state);
                 self.line.say(&json!({ "type": "connection_ack" })).await?;
             }
             ClientMessage::Ping { payload } => {
@@ -170,19 +183,26 @@ impl Session {
     }
 
     async fn subscribe(&mut self, id: String, request: Request) -> Result<(), Close> {
-        if !self.acknowledged {
+        let Some(state) = &self.state else {
             return Err(Close::new(4401, "Unauthorized"));
-        }
+        };
         if self.operations.contains_key(&id) {
             return Err(Close::new(4409, format!("Subscriber for {id} already exists")));
         }
         let limit = self.transport.state.config().subscriptions;
-        if self.operations.len() >= limit {
-            let message = json!({ "message": format!("at most {limit} operations at a time") });
+        let refusal = if self.operations.len() >= limit {
+            Some(json!({ "message": format!("at most {limit} operations at a time") }))
+        } else {
+            state.access().charge_stream(state.who()).await.err().map(|e| {
+                let code = json!({ "code": "RATE_LIMITED", "retryAfter": e.retry_after });
+                json!({ "message": "Rate limit exceeded", "extensions": code })
+            })
+        };
+        if let Some(message) = refusal {
             let payload = if self.legacy { message } else { json!([message]) };
             return self.line.say(&json!({ "type": "error", "id": id, "payload": payload })).await;
         }
-        self.operations.insert(id, self.transport.hub.open(request));
+        self.operations.insert(id, self.transport.hub.open(state, request));
         Ok(())
     }
 
@@ -205,6 +225,23 @@ impl Session {
         };
         self.line.send_as(kind, message).await
     }
+}
+
+/// Credentials in the connection's parameters come before those of the handshake.
+async fn enter(visitor: &Visitor, parameters: &Value) -> Result<ApiState, Close> {
+    let entered = match token(parameters) {
+        Some(token) => visitor.introduce(token).await,
+        None => visitor.enter().await.and_then(|state| state.ok_or_else(|| visitor.refuse(None))),
+    };
+    entered.map_err(|_| Close::new(FORBIDDEN, "Forbidden"))
+}
+
+/// A token, under the names that clients give it.
+fn token(parameters: &Value) -> Option<&str> {
+    let names = ["token", "authToken", "access_token", "authorization", "Authorization"];
+    let given = names.into_iter().find_map(|name| parameters.get(name)?.as_str())?;
+    let bare = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Some(bare.map_or(given, |(_, token)| token.trim()))
 }
 
 /// The next answer of any operation, `None` at its end. Pending while there is no operation.

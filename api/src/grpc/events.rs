@@ -8,14 +8,15 @@ use tonic::{Request, Response, Status};
 
 use super::proto::event_service_server::EventService;
 use super::{Answers, Service, convert, proto};
-use crate::Time;
 use crate::event_feed::{EventFilter, Kinds, kind};
 use crate::query::{DEFAULT_PAGE, Field, Filter, QueryError, TimeRange};
 use crate::store::{EventQuery, Store};
 use crate::view::decimal;
+use crate::{ApiState, Time};
 
 /// Events of the past, read page by page as the client takes them.
 struct Reading {
+    state: ApiState,
     store: Store,
     query: EventQuery,
     /// How many are still wanted.
@@ -30,7 +31,7 @@ impl Reading {
             return None;
         }
         if self.page.len() == 0 && self.more {
-            match self.store.events(&self.query).await {
+            match self.state.kept_events(&self.store, &self.query).await {
                 Ok(events) => {
                     self.more = events.len() == self.query.limit;
                     self.page = events.into_iter();
@@ -67,14 +68,15 @@ impl EventService for Service {
         &self,
         request: Request<proto::ListEventsRequest>,
     ) -> Result<Response<Self::ListEventsStream>, Status> {
-        let request = request.into_inner();
+        let (state, request) = (super::state(&request)?, request.into_inner());
         let (from, to) = (convert::time(request.from, Field::From)?, convert::time(request.to, Field::To)?);
         TimeRange::checked(from, to)?;
         let wanted = filter(request.filter)?;
         let place = Filter { site: wanted.site.clone(), zone: wanted.zone.clone(), ..Filter::default() };
-        self.state.select(&place)?;
-        let store = self.state.store().cloned();
+        state.select(&place)?;
+        let store = state.store().cloned();
         let reading = Reading {
+            state: state.clone(),
             store: store.ok_or_else(|| QueryError::Away("this server keeps no events".into()))?,
             query: EventQuery {
                 from_ns: from.map(Time::as_ns),
@@ -92,7 +94,7 @@ impl EventService for Service {
             let event = reading.next().await?;
             Some((event.map(|e| message(&e)).map_err(Status::from), reading))
         });
-        Ok(Response::new(self.stream(events)))
+        Ok(Response::new(self.stream(&state, events)))
     }
 
     type WatchEventsStream = Answers<proto::Event>;
@@ -101,7 +103,8 @@ impl EventService for Service {
         &self,
         request: Request<proto::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let feed = filter(request.into_inner().filter)?.follow(&self.state)?;
+        let (state, request) = (super::state(&request)?, request.into_inner());
+        let feed = filter(request.filter)?.follow(&state)?;
         let events = stream::unfold(Some(feed), |feed| async move {
             let mut feed = feed?;
             match feed.next().await? {
@@ -109,7 +112,7 @@ impl EventService for Service {
                 Err(missed) => Some((Err(Status::data_loss(missed.to_string())), None)),
             }
         });
-        Ok(Response::new(self.stream(events)))
+        Ok(Response::new(self.stream(&state, events)))
     }
 }
 

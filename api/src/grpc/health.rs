@@ -25,7 +25,7 @@ fn is_known(service: &str) -> bool {
 }
 
 fn status(state: &ApiState, known: bool) -> ServingStatus {
-    match (known, system::ready(state)) {
+    match (known, system::ready(&state.whole())) {
         (false, _) => ServingStatus::ServiceUnknown,
         (true, Ok(())) => ServingStatus::Serving,
         (true, Err(_)) => ServingStatus::NotServing,
@@ -38,11 +38,11 @@ impl Health for Service {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let service = request.into_inner().service;
+        let (state, service) = (super::state(&request)?, request.into_inner().service);
         if !is_known(&service) {
             return Err(Status::not_found(format!("there is no service {service:?}")));
         }
-        Ok(Response::new(HealthCheckResponse { status: status(&self.state, true).into() }))
+        Ok(Response::new(HealthCheckResponse { status: status(&state, true).into() }))
     }
 
     type WatchStream = Answers<HealthCheckResponse>;
@@ -51,8 +51,8 @@ impl Health for Service {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let known = is_known(&request.into_inner().service);
-        let looks = stream::unfold((self.state.clone(), None), move |(state, told)| async move {
+        let (state, known) = (super::state(&request)?, is_known(&request.into_inner().service));
+        let looks = stream::unfold((state.whole(), None), move |(state, told)| async move {
             loop {
                 let seen = status(&state, known);
                 if told != Some(seen) {
@@ -61,6 +61,6 @@ impl Health for Service {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         });
-        Ok(Response::new(self.stream(looks)))
+        Ok(Response::new(self.stream(&state, looks)))
     }
 }

@@ -61,29 +61,29 @@ impl HistoryService for Service {
         &self,
         request: Request<proto::ListFramesRequest>,
     ) -> Result<Response<Self::ListFramesStream>, Status> {
-        let request = request.into_inner();
+        let (state, request) = (super::state(&request)?, request.into_inner());
         let (from, to) = (convert::time(request.from, Field::From)?, convert::time(request.to, Field::To)?);
         let reading = Reading {
-            selection: self.state.select(&convert::filter(request.filter, 0.0))?,
+            selection: state.select(&convert::filter(request.filter, 0.0))?,
             range: TimeRange::checked(from, to)?,
             after: request.after_frame_id,
             left: if request.limit == 0 { u64::MAX } else { request.limit },
             page: vec::IntoIter::default(),
             more: true,
         };
-        let stale_after = self.state.config().stale_after;
+        let stale_after = state.config().stale_after;
         let frames = stream::unfold(reading, move |mut reading| async move {
             let frame = reading.next().await?;
             Some((frame.map(|f| convert::frame(&f, stale_after)).map_err(Status::from), reading))
         });
-        Ok(Response::new(self.stream(frames)))
+        Ok(Response::new(self.stream(&state, frames)))
     }
 
     async fn list_activity(
         &self,
         request: Request<proto::ListActivityRequest>,
     ) -> Result<Response<proto::ListActivityResponse>, Status> {
-        let request = request.into_inner();
+        let (state, request) = (super::state(&request)?, request.into_inner());
         let (from, to) = TimeRange::or_last_day(
             convert::time(request.from, Field::From)?,
             convert::time(request.to, Field::To)?,
@@ -94,7 +94,7 @@ impl HistoryService for Service {
             return Err(QueryError::invalid(Field::Interval, reason).into());
         }
         let filter = Filter { site: request.site_id, zone: request.zone_id, ..Filter::default() };
-        let selection = self.state.select(&filter)?;
+        let selection = state.select(&filter)?;
         let found = selection.stretches(from, to, i64::from(minutes) * MINUTE).await?;
         let stretches = found.into_iter().map(stretch).collect();
         Ok(Response::new(proto::ListActivityResponse { stretches }))
@@ -104,12 +104,12 @@ impl HistoryService for Service {
         &self,
         request: Request<proto::GetHeatMapRequest>,
     ) -> Result<Response<proto::HeatMap>, Status> {
-        let request = request.into_inner();
+        let (state, request) = (super::state(&request)?, request.into_inner());
         let (from, to) = TimeRange::or_last_day(
             convert::time(request.from, Field::From)?,
             convert::time(request.to, Field::To)?,
         )?;
-        let selection = self.state.select(&Filter { site: request.site_id, ..Filter::default() })?;
+        let selection = state.select(&Filter { site: request.site_id, ..Filter::default() })?;
         Ok(Response::new(heat_map(&selection.heat(from, to).await?)))
     }
 }

@@ -12,9 +12,9 @@ mod poses;
 use std::pin::Pin;
 
 use axum::Router;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_reflection::server::Builder;
 
 use self::proto::event_service_server::EventServiceServer;
@@ -32,10 +32,9 @@ pub mod proto {
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// What each service needs.
+/// What each service needs; the state comes with each request, as its sender may see it.
 #[derive(Clone, Debug)]
 struct Service {
-    state: ApiState,
     closing: watch::Receiver<bool>,
 }
 
@@ -43,18 +42,35 @@ struct Service {
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Until there are no more or the server stops.
-    fn stream<T: 'static>(
+    /// Until there are no more, the caller's rights end or the server stops.
+    fn stream<T: Send + 'static>(
         &self,
+        state: &ApiState,
         answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
     ) -> Answers<T> {
         let mut closing = self.closing.clone();
         let end = async move {
             let _ = closing.wait_for(|&closing| closing).await;
         };
-        let present = self.state.traffic().call();
+        let rights = Box::pin(state.access().ended(state.who()));
+        let open = Some((Box::pin(answers), rights));
+        let answers = stream::unfold(open, async |open| {
+            let (mut answers, mut rights) = open?;
+            tokio::select! {
+                biased;
+                why = &mut rights => Some((Err(Status::unauthenticated(why)), None)),
+                answer = answers.next() => Some((answer?, Some((answers, rights)))),
+            }
+        });
+        let present = state.traffic().call();
         Box::pin(answers.take_until(Box::pin(end)).map(move |answer| present.keep(answer)))
     }
+}
+
+/// The state as the caller may see it.
+fn state<T>(request: &Request<T>) -> Result<ApiState, Status> {
+    let unasked = || Status::internal("this method is in no table of operations");
+    request.extensions().get().cloned().ok_or_else(unasked)
 }
 
 impl From<QueryError> for Status {
@@ -72,8 +88,8 @@ impl From<QueryError> for Status {
 }
 
 /// A route for each service.
-pub(crate) fn routes(state: &ApiState, sockets: &Sockets) -> Router<ApiState> {
-    let service = Service { state: state.clone(), closing: sockets.closing() };
+pub(crate) fn routes(sockets: &Sockets) -> Router {
+    let service = Service { closing: sockets.closing() };
     let mut router = Router::new();
     macro_rules! add {
         ($module:ident, $server:expr) => {

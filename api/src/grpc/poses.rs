@@ -14,9 +14,10 @@ impl PoseService for Service {
         &self,
         request: Request<proto::GetCurrentFrameRequest>,
     ) -> Result<Response<proto::PoseFrame>, Status> {
+        let state = super::state(&request)?;
         let filter = convert::filter(request.into_inner().filter, DEFAULT_MIN_CONFIDENCE);
-        let frame = self.state.select(&filter)?.current()?;
-        Ok(Response::new(convert::frame(&frame, self.state.config().stale_after)))
+        let frame = state.select(&filter)?.current()?;
+        Ok(Response::new(convert::frame(&frame, state.config().stale_after)))
     }
 
     type WatchFramesStream = Answers<proto::PoseFrame>;
@@ -25,14 +26,14 @@ impl PoseService for Service {
         &self,
         request: Request<proto::WatchFramesRequest>,
     ) -> Result<Response<Self::WatchFramesStream>, Status> {
-        let request = request.into_inner();
+        let (state, request) = (super::state(&request)?, request.into_inner());
         let filter = convert::filter(request.filter, DEFAULT_MIN_CONFIDENCE);
-        let stale_after = self.state.config().stale_after;
-        let feed = Feed::new(self.state.select(&filter)?, request.max_fps)?.after(request.after_frame_id);
+        let stale_after = state.config().stale_after;
+        let feed = Feed::new(state.select(&filter)?, request.max_fps)?.after(request.after_frame_id);
         let frames = stream::unfold(feed, move |mut feed| async move {
             let frame = feed.next().await?;
             Some((Ok(convert::frame(&frame, stale_after)), feed))
         });
-        Ok(Response::new(self.stream(frames)))
+        Ok(Response::new(self.stream(&state, frames)))
     }
 }

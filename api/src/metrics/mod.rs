@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use invispose_pipeline::health::{Part, SourceSnapshot, StageSnapshot};
@@ -24,7 +23,7 @@ use crate::store::StoreStats;
 use crate::view::source_name;
 use crate::{ApiState, Site, Time};
 
-pub(crate) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
+pub(crate) async fn metrics(state: ApiState) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&state))
 }
 

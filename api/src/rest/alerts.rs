@@ -1,7 +1,7 @@
 //! `/alerts`: what somebody should look at, until somebody has.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use invispose_pipeline::alerts::{Alert, Status};
@@ -17,7 +17,7 @@ use crate::documents::SeverityBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(alerts))
         .routes(routes!(alert))
@@ -163,7 +163,7 @@ struct AlertParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn alerts(
-    State(state): State<ApiState>,
+    state: ApiState,
     Params(p): Params<AlertParams>,
     Params(paging): Params<Paging>,
 ) -> Result<Response, Problem> {
@@ -186,7 +186,7 @@ async fn alerts(
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn alert(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn alert(state: ApiState, Path(id): Path<String>) -> Result<Response, Problem> {
     Ok(uncached(axum::Json(AlertDetails::from(state.alert(&id).await?))))
 }
 
@@ -211,7 +211,7 @@ struct By {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn acknowledge(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -231,7 +231,7 @@ async fn acknowledge(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn resolve(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,

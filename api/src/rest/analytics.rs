@@ -1,6 +1,5 @@
 //! `/analytics`: activity over time and heat maps.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use invispose_pipeline::pose;
@@ -17,7 +16,7 @@ use crate::query::{Filter, TimeRange};
 use crate::store::HeatMap;
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(activity)).routes(routes!(heatmaps))
 }
 
@@ -111,7 +110,7 @@ struct ActivityParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn activity(
-    State(state): State<ApiState>,
+    state: ApiState,
     headers: HeaderMap,
     Params(p): Params<ActivityParams>,
 ) -> Result<Response, Problem> {
@@ -198,7 +197,7 @@ struct HeatParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn heatmaps(
-    State(state): State<ApiState>,
+    state: ApiState,
     headers: HeaderMap,
     Params(p): Params<HeatParams>,
 ) -> Result<Response, Problem> {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use invispose_pipeline::stages::calibration::{CalibrationError, LinkKnowledge, Progress, SiteCalibration};
@@ -16,7 +16,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::view::decimal;
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(calibration)).routes(routes!(baseline))
 }
 
@@ -127,7 +127,7 @@ impl Calibration {
     (status = 200, body = Calibration),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn calibration(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn calibration(state: ApiState, Path(id): Path<String>) -> Result<Response, Problem> {
     let site = &state.site(Some(&id))?.config().id;
     Ok(uncached(Json(Calibration::new(site, state.calibrations().of(site).unwrap_or_default()))))
 }
@@ -155,7 +155,7 @@ fn half_a_minute() -> f64 {
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn baseline(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,

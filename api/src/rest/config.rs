@@ -1,7 +1,7 @@
 //! `/config`: what operators set up, one document at a time. A change names the version that it was made from (`If-Match`).
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::documents::{self, Document, DocumentBody};
 use crate::problem::{Problem, ProblemBody};
 use crate::store::{Kind, Resource};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, remove))
 }
 
@@ -114,7 +114,7 @@ async fn find(state: &ApiState, folder: Folder, site: &str, id: &str) -> Result<
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn list(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(kind): Path<String>,
     headers: HeaderMap,
     Params(p): Params<Where>,
@@ -141,7 +141,7 @@ async fn list(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn create(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(kind): Path<String>,
     headers: HeaderMap,
     Params(p): Params<Where>,
@@ -163,7 +163,7 @@ async fn create(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn read(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path((kind, id)): Path<(String, String)>,
     headers: HeaderMap,
     Params(p): Params<Where>,
@@ -186,7 +186,7 @@ async fn read(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn replace(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path((kind, id)): Path<(String, String)>,
     headers: HeaderMap,
     Params(p): Params<Where>,
@@ -211,7 +211,7 @@ async fn replace(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn remove(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path((kind, id)): Path<(String, String)>,
     headers: HeaderMap,
     Params(p): Params<Where>,

@@ -1,7 +1,6 @@
 //! `/analytics/export`: history as a file, streamed.
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::query::{Filter, MAX_PAGE, Page, QueryError, Selection, Take, TimeRange};
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(export))
 }
 
@@ -69,7 +68,7 @@ struct Written {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn export(
-    State(state): State<ApiState>,
+    state: ApiState,
     Params(written): Params<Written>,
     Params(past): Params<Past>,
 ) -> Result<Response, Problem> {

@@ -3,10 +3,12 @@
 mod alerts;
 mod analytics;
 mod answer;
+mod audit;
 mod calibration;
 mod config;
 mod export;
 mod kept;
+mod keys;
 mod openapi;
 mod params;
 mod persons;
@@ -33,7 +35,7 @@ pub(crate) use reports::begin_report;
 pub(crate) use written::Written;
 
 /// All that belongs to a version of the API; paths start behind `/api/v1`.
-fn resources() -> OpenApiRouter<ApiState> {
+fn resources() -> OpenApiRouter {
     OpenApiRouter::new()
         .merge(pose::routes())
         .merge(persons::routes())
@@ -47,9 +49,11 @@ fn resources() -> OpenApiRouter<ApiState> {
         .merge(config::routes())
         .merge(alerts::routes())
         .merge(webhooks::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
 }
 
-pub(crate) fn routes(state: &ApiState) -> Router<ApiState> {
+pub(crate) fn routes(state: &ApiState) -> Router {
     let (resources, _) = resources().split_for_parts();
     // Version 2 is what version 1 is until they come to differ. Without a version in the path, `Accept` chooses.
     let api = Router::new()

@@ -1,6 +1,6 @@
 //! `/pose/persons`: what is known of people.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::view::FrameView;
 use crate::{ApiState, Site, Time};
 use invispose_pipeline::pose::Activity;
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(persons)).routes(routes!(person))
 }
 
@@ -134,7 +134,7 @@ struct PersonsParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn persons(
-    State(state): State<ApiState>,
+    state: ApiState,
     headers: HeaderMap,
     Params(p): Params<PersonsParams>,
 ) -> Result<Response, Problem> {
@@ -168,7 +168,7 @@ struct PersonParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn person(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     headers: HeaderMap,
     Params(p): Params<PersonParams>,

@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,7 +13,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::query::{DEFAULT_MIN_CONFIDENCE, Page, Take, TimeRange};
 use crate::{ApiState, contract};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(current)).routes(routes!(history))
 }
 
@@ -26,11 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn current(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    Params(who): Params<Who>,
-) -> Result<Response, Problem> {
+async fn current(state: ApiState, headers: HeaderMap, Params(who): Params<Who>) -> Result<Response, Problem> {
     let filter = who.filter(DEFAULT_MIN_CONFIDENCE);
     let shown = format!("{:?} {}", filter.zone, filter.min_confidence);
     let frame = state.select(&filter)?.current()?;
@@ -58,7 +53,7 @@ async fn current(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn history(
-    State(state): State<ApiState>,
+    state: ApiState,
     uri: Uri,
     headers: HeaderMap,
     Params(past): Params<Past>,

@@ -1,7 +1,7 @@
 //! `/recordings`: packets and pose frames in files.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemBody};
 use crate::recordings::{DEFAULT_S, RecordRequest, Recording, RecordingsError, Stage};
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, begin))
         .routes(routes!(read, remove))
@@ -153,11 +153,7 @@ struct Of {
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn list(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    Params(p): Params<Of>,
-) -> Result<Response, Problem> {
+async fn list(state: ApiState, headers: HeaderMap, Params(p): Params<Of>) -> Result<Response, Problem> {
     let recordings = state.list_recordings(p.site_id.as_deref()).await?.into_iter().map(details).collect();
     json(&headers, &RecordingList { recordings })
 }
@@ -172,7 +168,7 @@ async fn list(
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn begin(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+async fn begin(state: ApiState, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let RecordingOrder { id, site_id: site, csi, poses, seconds, note } = super::body(&headers, &body)?;
     let begun = state.begin_recording(RecordRequest { id, site, csi, poses, seconds, note }).await?;
     let href = href(&begun.id);
@@ -185,11 +181,7 @@ async fn begin(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn read(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+async fn read(state: ApiState, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, Problem> {
     json(&headers, &details(state.find_recording(id).await?))
 }
 
@@ -200,7 +192,7 @@ async fn read(
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn end(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn end(state: ApiState, Path(id): Path<String>) -> Result<Response, Problem> {
     Ok(axum::Json(details(state.end_recording(id).await?)).into_response())
 }
 
@@ -213,11 +205,7 @@ async fn end(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Re
     (status = 416, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn data(
-    State(state): State<ApiState>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn data(state: ApiState, Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
     let name = format!("attachment; filename=\"{id}.ivr\"");
     let path = state.recording_file(id).await?;
     let served = ServeFile::new(path).oneshot(request).await;
@@ -237,7 +225,7 @@ async fn data(
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn remove(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn remove(state: ApiState, Path(id): Path<String>) -> Result<Response, Problem> {
     state.remove_recording(id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

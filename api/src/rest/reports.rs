@@ -1,7 +1,7 @@
 //! `/analytics/reports`: jobs and their progress.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use crate::reports::{self, Report, ReportRequest};
 use crate::store::{Kind, Resource};
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, remove))
 }
 
@@ -66,11 +66,7 @@ fn details(resource: &Resource) -> Result<ReportDetails, Problem> {
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn list(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    Params(p): Params<Where>,
-) -> Result<Response, Problem> {
+async fn list(state: ApiState, headers: HeaderMap, Params(p): Params<Where>) -> Result<Response, Problem> {
     let site = &state.site(p.site_id.as_deref())?.config().id;
     let mut reports = Vec::new();
     for resource in state.keeper()?.resources(Kind::Report, site, MAX_PAGE, 0).await? {
@@ -109,7 +105,7 @@ pub(crate) async fn begin_report(
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn create(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+async fn create(state: ApiState, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let request: ReportRequest = super::body(&headers, &body)?;
     let resource = begin(&state, request).await?;
     let response = axum::Json(details(&resource)?).into_response();
@@ -130,7 +126,7 @@ async fn find(state: &ApiState, site: Option<&str>, id: &str) -> Result<Resource
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn read(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     headers: HeaderMap,
     Params(p): Params<Where>,
@@ -147,7 +143,7 @@ async fn read(
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn remove(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(id): Path<String>,
     Params(p): Params<Where>,
 ) -> Result<Response, Problem> {

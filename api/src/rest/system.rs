@@ -1,7 +1,7 @@
 //! `/system`, `/sites` and the probes.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::store::StoreStats;
 use crate::view::source_name;
 use crate::{ApiState, Site, Time, system};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(status))
         .routes(routes!(health))
@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 
 /// Status and figures of the system. What is not measured is null.
 #[utoipa::path(get, path = "/system/status", tag = "system", responses((status = 200, body = system::Status)))]
-async fn status(State(state): State<ApiState>) -> Response {
+async fn status(state: ApiState) -> Response {
     uncached(Json(system::status(&state)))
 }
 
@@ -36,7 +36,7 @@ async fn status(State(state): State<ApiState>) -> Response {
     (status = 200, body = system::HealthReport),
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub(super) async fn health(State(state): State<ApiState>) -> Result<Response, Problem> {
+pub(super) async fn health(state: ApiState) -> Result<Response, Problem> {
     let report = system::report(&state);
     if report.issues.is_empty() {
         return Ok(uncached(Json(report)));
@@ -49,15 +49,21 @@ pub(super) async fn health(State(state): State<ApiState>) -> Result<Response, Pr
 }
 
 /// Fails where only a new start would help: a part has a standing fault.
-pub(super) async fn live(State(state): State<ApiState>) -> Result<Response, Problem> {
-    match state.health().faults().into_iter().find(|(part, _)| system::lasting(part)) {
+pub(super) async fn live(state: ApiState) -> Result<Response, Problem> {
+    match state.whole().faults().into_iter().find(|(part, _)| system::lasting(part)) {
         None => Ok(uncached("ok\n")),
-        Some((part, fault)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{part}: {fault}"))),
+        Some((part, fault)) => Err(not_well(&state, format!("{part}: {fault}"))),
     }
 }
 
-pub(super) async fn ready(State(state): State<ApiState>) -> Result<Response, Problem> {
-    system::ready(&state).map_err(|issue| Problem::new(StatusCode::SERVICE_UNAVAILABLE, issue))?;
+/// What is wrong, for those who may know; strangers learn that something is.
+fn not_well(state: &ApiState, issue: String) -> Problem {
+    let detail = if state.sees(None) { issue } else { "ask again with credentials at /health".into() };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+pub(super) async fn ready(state: ApiState) -> Result<Response, Problem> {
+    system::ready(&state.whole()).map_err(|issue| not_well(&state, issue))?;
     Ok(uncached("ok\n"))
 }
 
@@ -95,7 +101,7 @@ struct Router {
 
 /// Where packets come from, and the account of each source.
 #[utoipa::path(get, path = "/system/routers", tag = "system", responses((status = 200, body = RouterList)))]
-async fn routers(State(state): State<ApiState>) -> Response {
+async fn routers(state: ApiState) -> Response {
     let now = Time::now().as_ns();
     let router = |s: invispose_pipeline::health::SourceSnapshot| {
         let last = s.last_ns.and_then(|ns| i64::try_from(ns).ok());
@@ -117,7 +123,7 @@ async fn routers(State(state): State<ApiState>) -> Response {
             id: s.uri,
         }
     };
-    uncached(Json(RouterList { routers: state.health().sources().into_iter().map(router).collect() }))
+    uncached(Json(RouterList { routers: state.sources().into_iter().map(router).collect() }))
 }
 
 /// How well the system does.
@@ -171,7 +177,7 @@ struct StoreFigures {
 
 /// Rates, times and queues.
 #[utoipa::path(get, path = "/system/performance", tag = "system", responses((status = 200, body = Performance)))]
-async fn performance(State(state): State<ApiState>) -> Response {
+async fn performance(state: ApiState) -> Response {
     let status = system::status(&state);
     let stages = state.health().stages().into_iter().map(|s| Stage {
         name: s.name,
@@ -261,7 +267,7 @@ impl From<&Site> for SiteDetails {
 
 /// All sites.
 #[utoipa::path(get, path = "/sites", tag = "sites", responses((status = 200, body = SiteList)))]
-async fn sites(State(state): State<ApiState>) -> Response {
+async fn sites(state: ApiState) -> Response {
     uncached(Json(SiteList { sites: state.sites().iter().map(SiteDetails::from).collect() }))
 }
 
@@ -270,6 +276,6 @@ async fn sites(State(state): State<ApiState>) -> Response {
     (status = 200, body = SiteDetails),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn site(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn site(state: ApiState, Path(id): Path<String>) -> Result<Response, Problem> {
     Ok(uncached(Json(SiteDetails::from(state.site(Some(&id))?))))
 }

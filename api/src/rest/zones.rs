@@ -1,7 +1,7 @@
 //! `/pose/zones`: who is where on the floor.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +16,7 @@ use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, TimeRange};
 use crate::view::FrameView;
 use crate::{ApiState, Time};
 
-pub(super) fn routes() -> OpenApiRouter<ApiState> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(zones)).routes(routes!(occupancy))
 }
 
@@ -49,7 +49,7 @@ struct ZoneList {
     (status = 200, body = ZoneList),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
 ))]
-async fn zones(State(state): State<ApiState>, Params(p): Params<Where>) -> Result<Response, Problem> {
+async fn zones(state: ApiState, Params(p): Params<Where>) -> Result<Response, Problem> {
     let site = state.site(p.site_id.as_deref())?;
     let mut zones = Vec::new();
     let floor = site.floor();
@@ -136,7 +136,7 @@ struct OccupancyParams {
     (status = 503, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn occupancy(
-    State(state): State<ApiState>,
+    state: ApiState,
     Path(zone): Path<String>,
     Params(p): Params<OccupancyParams>,
 ) -> Result<Response, Problem> {

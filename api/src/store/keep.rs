@@ -19,7 +19,7 @@ pub struct Keep {
     pub thinned: Duration,
     /// Sums by the minute; those by the hour and the day are kept for good.
     pub minutes: Duration,
-    /// Events, and alerts that are over.
+    /// Events, alerts that are over, and the audit log.
     pub events: Duration,
 }
 
@@ -70,6 +70,7 @@ impl Store {
         ] {
             sqlx::query(statement).bind(before(age)).execute(pool).await?;
         }
+        self.tidy_access(now_ns, before(keep.events)).await?;
         for statement in [
             "DELETE FROM bucket WHERE span_ns = $2 AND stored_ns < $1",
             "DELETE FROM heat WHERE span_ns = $2 AND stored_ns < $1",

@@ -8,6 +8,7 @@
 //! SQLite in the data directory, or PostgreSQL: one schema and one set of queries through sqlx's `Any`. The ring is read,
 //! never waited for, so nothing here can slow the pipeline; what the ring overwrites before it was read is counted and raised as a fault.
 
+mod access;
 mod aggregate;
 mod alerts;
 mod analytics;
@@ -32,6 +33,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
 use thiserror::Error;
 
+pub use access::{AuditEntry, AuditQuery, Outcome};
 pub use alerts::AlertQuery;
 pub use analytics::{Bucket, HeatCell, HeatMap};
 pub use block::BlockError;
@@ -41,6 +43,7 @@ pub use resources::{Kind, Resource};
 pub use snapshot::{damage, snapshot};
 pub use writer::Writer;
 
+pub(crate) use access::Refresh;
 pub(crate) use aggregate::{CELL_M, MINUTE, Sums};
 pub(crate) use analytics::Over;
 pub use events::EventQuery;
@@ -266,6 +269,7 @@ impl Store {
         let migrator = Migrator::with_migrations(vec![
             migration(1, "history", include_str!("../../migrations/1_history.sql")),
             migration(3, "alerts", include_str!("../../migrations/3_alerts.sql")),
+            migration(4, "access", include_str!("../../migrations/4_access.sql")),
         ]);
         match migrator.run(&self.inner.pool).await {
             Ok(()) => {}

@@ -22,6 +22,8 @@ pub enum Kind {
     Report,
     /// An endpoint that is told of events.
     Webhook,
+    /// An API key.
+    ApiKey,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             Self::Template => "template",
             Self::Report => "report",
             Self::Webhook => "webhook",
+            Self::ApiKey => "api_key",
         }
     }
 }

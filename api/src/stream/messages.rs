@@ -43,6 +43,13 @@ impl ClientMessage {
     }
 }
 
+/// What a client says first that has not said who they are.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Introduction {
+    Authenticate { token: String },
+}
+
 /// What a client may configure.
 #[derive(Debug, Deserialize)]
 pub(super) struct Configuration {
@@ -92,19 +99,24 @@ impl FromStr for Topic {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "pose_updates" => Ok(Self::PoseUpdates),
-            "system_alerts" => Ok(Self::SystemAlerts),
-            "zone_events" => Ok(Self::ZoneEvents),
-            "person_tracking" => Ok(Self::PersonTracking),
-            other => Err(format!(
-                "topic: there is no {other:?}; known: pose_updates, system_alerts, zone_events, person_tracking"
-            )),
-        }
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|topic| topic.name() == name);
+        found.ok_or_else(|| format!("topic: there is no {name:?}; known: {}", known()))
     }
 }
 
 impl Topic {
+    const ALL: [Self; 4] = [Self::PoseUpdates, Self::SystemAlerts, Self::ZoneEvents, Self::PersonTracking];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::PoseUpdates => "pose_updates",
+            Self::SystemAlerts => "system_alerts",
+            Self::ZoneEvents => "zone_events",
+            Self::PersonTracking => "person_tracking",
+        }
+    }
+
     pub(super) fn wants(self, kind: EventKind) -> bool {
         match self {
             Self::ZoneEvents => kind.is_of_zones(),

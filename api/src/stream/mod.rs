@@ -6,6 +6,7 @@
 mod messages;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,7 +16,10 @@ use axum::routing::get;
 use invispose_pipeline::events::{Delivery, Event, Subscription};
 use serde_json::{Value, json};
 
-use self::messages::{ClientMessage, Filters, Topic, event_message, person_updates, pose_update};
+use self::messages::{
+    ClientMessage, Filters, Introduction, Topic, event_message, person_updates, pose_update,
+};
+use crate::access::{Visitor, operations};
 use crate::feed::Feed;
 use crate::metrics::Present;
 use crate::query::{DEFAULT_MIN_CONFIDENCE, Filter, MAX_PAGE, Page, QueryError, Take, TimeRange};
@@ -23,22 +27,44 @@ use crate::sockets::{Close, Line, Sockets};
 use crate::view::FrameView;
 use crate::{ApiState, Time};
 
-#[derive(Clone)]
-struct Transport {
-    state: ApiState,
-    sockets: Sockets,
+pub(crate) fn routes(sockets: Sockets) -> Router {
+    Router::new().route("/ws/v1/stream", get(upgrade)).with_state(sockets)
 }
 
-pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router<ApiState> {
-    let transport = Transport { state: state.clone(), sockets };
-    Router::new().route("/ws/v1/stream", get(upgrade)).with_state(transport)
+/// As the contract closes a socket whose client is not let in, or no longer.
+const REFUSED: u16 = 4001;
+/// Time for a client to say who they are.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+
+async fn upgrade(State(sockets): State<Sockets>, visitor: Visitor, upgrade: WebSocketUpgrade) -> Response {
+    sockets.open(upgrade, &[], async move |mut line| {
+        let end = talk(&mut line, &visitor).await;
+        (line, end)
+    })
 }
 
-async fn upgrade(
-    State(Transport { state, sockets }): State<Transport>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    sockets.open(upgrade, &[], |line| Session::new(line, state).run())
+async fn talk(line: &mut Line, visitor: &Visitor) -> Result<(), Close> {
+    let state = match visitor.enter().await {
+        Ok(Some(state)) => Ok(state),
+        Ok(None) => match introduced(line).await? {
+            Some(token) => visitor.introduce(&token).await,
+            None => Err(visitor.refuse(None)),
+        },
+        Err(refused) => Err(refused),
+    };
+    let state = state.map_err(|_| Close::new(REFUSED, "Authentication failed"))?;
+    line.belongs_to(&state, REFUSED);
+    Session::new(line, state).talk().await
+}
+
+/// The token of a client's first message, where there is one.
+async fn introduced(line: &mut Line) -> Result<Option<String>, Close> {
+    let Ok(message) = tokio::time::timeout(INTRODUCTION, line.receive()).await else { return Ok(None) };
+    let text = match message? {
+        Some(Message::Text(text)) => text,
+        _ => return Ok(None),
+    };
+    Ok(serde_json::from_str(&text).ok().map(|Introduction::Authenticate { token }| token))
 }
 
 /// What a subscription to frames is fed with.
@@ -48,8 +74,8 @@ struct Frames {
     backlog: VecDeque<FrameView>,
 }
 
-struct Session {
-    line: Line,
+struct Session<'a> {
+    line: &'a mut Line,
     state: ApiState,
     events: Subscription,
     poses: Option<Frames>,
@@ -68,8 +94,8 @@ enum Step {
     Happened(Delivery),
 }
 
-impl Session {
-    fn new(line: Line, state: ApiState) -> Self {
+impl<'a> Session<'a> {
+    fn new(line: &'a mut Line, state: ApiState) -> Self {
         let events = state.events().subscribe();
         let fed = BTreeMap::new();
         Self {
@@ -85,12 +111,7 @@ impl Session {
         }
     }
 
-    async fn run(mut self) -> (Line, Result<(), Close>) {
-        let end = self.talk().await;
-        (self.line, end)
-    }
-
-    async fn talk(&mut self) -> Result<(), Close> {
+    async fn talk(mut self) -> Result<(), Close> {
         let client = uuid::Uuid::now_v7().to_string();
         let now = Time::now();
         self.line.say(
@@ -129,6 +150,9 @@ impl Session {
     }
 
     async fn happened(&mut self, event: &Event) -> Result<(), Close> {
+        if !self.state.sees(event.site.as_deref()) {
+            return Ok(());
+        }
         let wants = |(topic, filters): (Topic, &Option<Filters>)| {
             let wanted = filters.as_ref().is_some_and(|f| topic.wants(event.kind) && f.let_through(event));
             wanted.then_some(topic)
@@ -150,14 +174,20 @@ impl Session {
             Message::Close(_) => return Ok(false),
             Message::Ping(_) | Message::Pong(_) => return Ok(true),
         };
-        let answer = match serde_json::from_slice::<ClientMessage>(bytes) {
-            Ok(message) => {
+        let counted = self.state.access().charge_stream(self.state.who()).await;
+        let answer = match (counted, serde_json::from_slice::<ClientMessage>(bytes)) {
+            (Ok(()), Ok(message)) => {
                 self.line.count_received(message.kind());
                 self.answer(message).await
             }
-            Err(e) => {
+            (Ok(()), Err(e)) => {
                 self.line.count_received("invalid");
                 Err(("bad_message", e.to_string()))
+            }
+            (Err(exceeded), _) => {
+                self.line.count_received("limited");
+                let words = format!("Rate limit exceeded; come back in {} s", exceeded.retry_after);
+                Err(("rate_limited", words))
             }
         };
         match answer {
@@ -173,6 +203,7 @@ impl Session {
         match message {
             ClientMessage::Subscribe { topic, filters, last_frame_id } => {
                 let topic = topic.parse::<Topic>().map_err(|e| ("unknown_topic", e))?;
+                self.permitted(topic)?;
                 let set = filters.clone().unwrap_or_default();
                 self.subscribe(topic, set, last_frame_id).await.map_err(|e| ("bad_filter", words(&e)))?;
                 self.fed.insert(topic, self.line.traffic().topic());
@@ -207,6 +238,14 @@ impl Session {
                 )
             }
         }
+    }
+
+    fn permitted(&self, topic: Topic) -> Result<(), (&'static str, String)> {
+        let (operation, state) = (operations::of_topic(topic.name()), &self.state);
+        state.who().check(operation).map_err(|denied| {
+            state.access().refused(state.who(), state.address(), operation, "", "not enough permissions");
+            ("forbidden", denied.to_string())
+        })
     }
 
     async fn subscribe(

@@ -11,12 +11,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::feeder::Feeder;
 use super::wire::{self, Broken, Broker, Client, Events, Incoming, LARGEST, Step};
+use crate::access::{Denied, Principal, Scope, operations};
 use crate::documents::Document;
 use crate::outputs::backoff::Backoff;
 use crate::outputs::ended;
 use crate::outputs::queue::Lane;
 use crate::reports::ReportRequest;
-use crate::scope::{self, Caller, Scope};
 use crate::setup::SetupError;
 use crate::store::{Kind, StoreError};
 use crate::{Time, documents, rest};
@@ -55,8 +55,8 @@ impl From<documents::Wrong> for Wrong {
     }
 }
 
-impl From<scope::Denied> for Wrong {
-    fn from(denied: scope::Denied) -> Self {
+impl From<Denied> for Wrong {
+    fn from(denied: Denied) -> Self {
         Self::new(denied.to_string())
     }
 }
@@ -255,14 +255,31 @@ impl Commands {
         if payload.len() > LARGEST as usize {
             return Err(Wrong::new(format!("a command has at most {LARGEST} bytes")));
         }
-        let caller = Caller::Mqtt(&self.granted);
+        let (name, object) = match command {
+            Command::Zone { site, zone } => ("zone/configure".to_owned(), format!("{site} {zone}")),
+            Command::System(name) => (format!("system/{name}"), String::new()),
+            Command::Analytics(name) => (format!("analytics/{name}"), String::new()),
+        };
+        let known = operations::of_command(&name);
+        let (caller, access) = (Principal::mqtt(&self.granted), self.feeder.state.access());
+        // What does not exist is refused as such.
+        if let Some(operation) = known
+            && let Err(denied) = caller.check(operation)
+        {
+            access.refused(&caller, None, operation, &object, "not enough permissions");
+            return Err(denied.into());
+        }
+        let done = self.perform(command, payload).await?;
+        if let Some(operation) = known.filter(|operation| operation.changes()) {
+            access.done(&caller, None, operation, &object).await;
+        }
+        Ok(done)
+    }
+
+    async fn perform(&self, command: &Command<'_>, payload: &[u8]) -> Result<Value, Wrong> {
         match command {
-            Command::Zone { site, zone } => {
-                scope::check(caller, Scope::ZoneWrite)?;
-                self.configure(site, zone, payload).await
-            }
+            Command::Zone { site, zone } => self.configure(site, zone, payload).await,
             Command::System(name) => {
-                scope::check(caller, Scope::SystemRead)?;
                 let _: EmptyPayload = read(if payload.is_empty() { b"{}" } else { payload })?;
                 match *name {
                     "ping" => Ok(json!({})),
@@ -270,17 +287,14 @@ impl Commands {
                     name => Err(Wrong::new(format!("there is no command {name:?}; known: ping, status"))),
                 }
             }
+            Command::Analytics("report") => {
+                let ReportPayload { request, .. } = read(payload)?;
+                let made = rest::begin_report(&self.feeder.state, request).await;
+                let (id, href) = made.map_err(Wrong::new)?;
+                Ok(json!({ "report_id": id, "href": href }))
+            }
             Command::Analytics(name) => {
-                scope::check(caller, Scope::AnalyticsRead)?;
-                match *name {
-                    "report" => {
-                        let ReportPayload { request, .. } = read(payload)?;
-                        let made = rest::begin_report(&self.feeder.state, request).await;
-                        let (id, href) = made.map_err(Wrong::new)?;
-                        Ok(json!({ "report_id": id, "href": href }))
-                    }
-                    name => Err(Wrong::new(format!("there is no command {name:?}; known: report"))),
-                }
+                Err(Wrong::new(format!("there is no command {name:?}; known: report")))
             }
         }
     }

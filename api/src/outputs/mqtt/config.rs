@@ -9,7 +9,7 @@ use url::Url;
 
 use super::topics::{SITE, is_prefix};
 use super::wire::{Broker, Version};
-use crate::scope::Scope;
+use crate::access::Scope;
 use crate::tls::{self, TlsError};
 
 /// `[mqtt]`

@@ -1,0 +1,368 @@
+//! What everything that can be asked for needs: the one place where operations meet scopes.
+//!
+//! Each protocol asks this table before it does anything. What is not in it is refused to everybody but administrators, and a test
+//! walks routes, schema, topics and commands and fails where one is missing.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::scope::Scope;
+use Scope::{AdminAll, AnalyticsRead, ConfigWrite, PoseRead, StreamSubscribe, SystemRead, ZoneWrite};
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A method and a route; `/api` stands for every version of the API.
+    Http(&'static str, &'static str),
+    /// A field of the GraphQL root `Query`.
+    Query(&'static str),
+    /// A field of the GraphQL root `Mutation`.
+    Mutation(&'static str),
+    /// A field of the GraphQL root `Subscription`.
+    Subscription(&'static str),
+    /// A topic of `/ws/v1/stream`.
+    Topic(&'static str),
+    /// A method of a gRPC service.
+    Rpc(&'static str),
+    /// A command over MQTT.
+    Command(&'static str),
+}
+
+/// What somebody needs for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it is open to all, and not counted.
+    Nothing,
+    /// To have said who they are; what they ask for is looked at by itself.
+    Somebody,
+    /// Credentials that it looks at by itself.
+    Own,
+    /// One of these.
+    Any(&'static [Scope]),
+    /// All of these.
+    All(&'static [Scope]),
+}
+
+/// Something that can be asked for, and what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// What can be asked for.
+    pub what: What,
+    /// What somebody needs for it.
+    pub needs: Needs,
+    /// It is about all sites: rights to some of them are not enough.
+    pub everywhere: bool,
+}
+
+impl Operation {
+    /// It changes something.
+    pub fn changes(&self) -> bool {
+        match self.what {
+            What::Http(method, _) => method != "GET",
+            What::Mutation(_) => true,
+            What::Command(name) => name == "zone/configure" || name == "analytics/report",
+            What::Query(_) | What::Subscription(_) | What::Topic(_) | What::Rpc(_) => false,
+        }
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> String {
+        match self.what {
+            What::Http(method, path) => format!("{method} {path}"),
+            What::Query(field) => format!("query {field}"),
+            What::Mutation(field) => format!("mutation {field}"),
+            What::Subscription(field) => format!("subscription {field}"),
+            What::Topic(topic) => format!("topic {topic}"),
+            What::Rpc(method) => format!("rpc {method}"),
+            What::Command(command) => format!("command {command}"),
+        }
+    }
+}
+
+const POSES: Needs = Needs::All(&[PoseRead]);
+const SUMS: Needs = Needs::All(&[AnalyticsRead]);
+const SYSTEM: Needs = Needs::All(&[SystemRead]);
+const ZONES: Needs = Needs::All(&[ZoneWrite]);
+const CONFIG: Needs = Needs::All(&[ConfigWrite]);
+const ADMIN: Needs = Needs::All(&[AdminAll]);
+/// Documents, for whoever may change some, and for whoever looks after the system.
+const DOCUMENTS: Needs = Needs::Any(&[SystemRead, ConfigWrite, ZoneWrite]);
+const PLACES: Needs = Needs::Any(&[PoseRead, AnalyticsRead, SystemRead, ConfigWrite, ZoneWrite]);
+const POSES_LIVE: Needs = Needs::All(&[StreamSubscribe, PoseRead]);
+const SYSTEM_LIVE: Needs = Needs::All(&[StreamSubscribe, SystemRead]);
+
+const fn http(method: &'static str, path: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Http(method, path), needs, everywhere: false }
+}
+
+const fn query(field: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Query(field), needs, everywhere: false }
+}
+
+const fn mutation(field: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Mutation(field), needs, everywhere: false }
+}
+
+const fn subscription(field: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Subscription(field), needs, everywhere: false }
+}
+
+const fn topic(name: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Topic(name), needs, everywhere: false }
+}
+
+const fn rpc(method: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Rpc(method), needs, everywhere: false }
+}
+
+const fn command(name: &'static str, needs: Needs) -> Operation {
+    Operation { what: What::Command(name), needs, everywhere: false }
+}
+
+const fn everywhere(operation: Operation) -> Operation {
+    Operation { everywhere: true, ..operation }
+}
+
+/// All that can be asked for.
+pub const OPERATIONS: &[Operation] = &[
+    http("GET", "/", Needs::Nothing),
+    http("GET", "/assets/{name}", Needs::Nothing),
+    http("GET", "/graphiql", Needs::Nothing),
+    http("GET", "/graphiql/assets/{name}", Needs::Nothing),
+    http("GET", "/docs", Needs::Nothing),
+    http("GET", "/redoc", Needs::Nothing),
+    http("GET", "/openapi.json", Needs::Nothing),
+    http("GET", "/livez", Needs::Nothing),
+    http("GET", "/readyz", Needs::Nothing),
+    http("GET", "/health", SYSTEM),
+    everywhere(http("GET", "/metrics", SYSTEM)),
+    http("GET", "/graphql", Needs::Somebody),
+    http("POST", "/graphql", Needs::Somebody),
+    http("GET", "/graphql/ws", Needs::Own),
+    http("GET", "/ws/v1/stream", Needs::Own),
+    http("GET", "/api/pose/current", POSES),
+    http("GET", "/api/pose/history", POSES),
+    http("GET", "/api/pose/persons", POSES),
+    http("GET", "/api/pose/persons/{person_id}", POSES),
+    http("GET", "/api/pose/zones", POSES),
+    http("GET", "/api/pose/zones/{zone_id}/occupancy", POSES),
+    http("GET", "/api/sites", PLACES),
+    http("GET", "/api/sites/{site_id}", PLACES),
+    http("GET", "/api/sites/{site_id}/calibration", SYSTEM),
+    http("POST", "/api/sites/{site_id}/calibration/baseline", CONFIG),
+    http("GET", "/api/system/status", SYSTEM),
+    http("GET", "/api/system/health", SYSTEM),
+    http("GET", "/api/system/routers", SYSTEM),
+    http("GET", "/api/system/performance", SYSTEM),
+    http("GET", "/api/analytics/activity", SUMS),
+    http("GET", "/api/analytics/heatmaps", SUMS),
+    http("GET", "/api/analytics/reports", SUMS),
+    http("POST", "/api/analytics/reports", SUMS),
+    http("GET", "/api/analytics/reports/{id}", SUMS),
+    http("DELETE", "/api/analytics/reports/{id}", SUMS),
+    // Whole frames.
+    http("GET", "/api/analytics/export", Needs::All(&[AnalyticsRead, PoseRead])),
+    http("GET", "/api/config/{kind}", DOCUMENTS),
+    http("GET", "/api/config/{kind}/{id}", DOCUMENTS),
+    http("POST", "/api/config/{kind}", CONFIG),
+    http("PUT", "/api/config/{kind}/{id}", CONFIG),
+    http("DELETE", "/api/config/{kind}/{id}", CONFIG),
+    // One kind has a scope of its own.
+    http("POST", "/api/config/zones", ZONES),
+    http("PUT", "/api/config/zones/{id}", ZONES),
+    http("DELETE", "/api/config/zones/{id}", ZONES),
+    http("GET", "/api/alerts", SYSTEM),
+    http("GET", "/api/alerts/{id}", SYSTEM),
+    http("POST", "/api/alerts/{id}/acknowledge", CONFIG),
+    http("POST", "/api/alerts/{id}/resolve", CONFIG),
+    http("GET", "/api/recordings", POSES),
+    http("POST", "/api/recordings", CONFIG),
+    http("GET", "/api/recordings/{id}", POSES),
+    http("POST", "/api/recordings/{id}/stop", CONFIG),
+    http("GET", "/api/recordings/{id}/data", POSES),
+    http("DELETE", "/api/recordings/{id}", CONFIG),
+    // A webhook hears of every site.
+    everywhere(http("GET", "/api/webhooks", CONFIG)),
+    everywhere(http("POST", "/api/webhooks", CONFIG)),
+    everywhere(http("GET", "/api/webhooks/{id}", CONFIG)),
+    everywhere(http("PUT", "/api/webhooks/{id}", CONFIG)),
+    everywhere(http("DELETE", "/api/webhooks/{id}", CONFIG)),
+    everywhere(http("POST", "/api/webhooks/{id}/secret", CONFIG)),
+    everywhere(http("GET", "/api/webhooks/{id}/deliveries", CONFIG)),
+    everywhere(http("GET", "/api/webhooks/{id}/dead-letters", CONFIG)),
+    everywhere(http("POST", "/api/webhooks/{id}/dead-letters/{number}/redeliver", CONFIG)),
+    everywhere(http("GET", "/api/keys", ADMIN)),
+    everywhere(http("POST", "/api/keys", ADMIN)),
+    everywhere(http("GET", "/api/keys/{id}", ADMIN)),
+    everywhere(http("DELETE", "/api/keys/{id}", ADMIN)),
+    everywhere(http("GET", "/api/audit", ADMIN)),
+    http("POST", "/oauth/token", Needs::Own),
+    http("POST", "/oauth/revoke", Needs::Own),
+    query("currentFrame", POSES),
+    query("frames", POSES),
+    query("person", POSES),
+    query("persons", POSES),
+    query("events", POSES),
+    // Places know how many people are in their zones.
+    query("sites", POSES),
+    query("site", POSES),
+    query("zones", POSES),
+    query("recordings", POSES),
+    query("recording", POSES),
+    query("calibration", SYSTEM),
+    query("system", SYSTEM),
+    query("links", SYSTEM),
+    query("models", SYSTEM),
+    query("alerts", SYSTEM),
+    query("alert", SYSTEM),
+    query("activity", SUMS),
+    query("dwell", SUMS),
+    query("transitions", SUMS),
+    query("heatMap", SUMS),
+    query("keptZones", DOCUMENTS),
+    query("routers", DOCUMENTS),
+    query("alertRules", DOCUMENTS),
+    query("templates", DOCUMENTS),
+    everywhere(query("auditLog", ADMIN)),
+    mutation("createZone", ZONES),
+    mutation("updateZone", ZONES),
+    mutation("deleteZone", ZONES),
+    mutation("createRouter", CONFIG),
+    mutation("updateRouter", CONFIG),
+    mutation("deleteRouter", CONFIG),
+    mutation("createAlertRule", CONFIG),
+    mutation("updateAlertRule", CONFIG),
+    mutation("deleteAlertRule", CONFIG),
+    mutation("createTemplate", CONFIG),
+    mutation("updateTemplate", CONFIG),
+    mutation("deleteTemplate", CONFIG),
+    mutation("calibrateBaseline", CONFIG),
+    mutation("startRecording", CONFIG),
+    mutation("stopRecording", CONFIG),
+    mutation("deleteRecording", CONFIG),
+    mutation("acknowledgeAlert", CONFIG),
+    mutation("resolveAlert", CONFIG),
+    subscription("poseFrames", POSES_LIVE),
+    subscription("person", POSES_LIVE),
+    subscription("occupancy", POSES_LIVE),
+    subscription("events", POSES_LIVE),
+    subscription("zoneEvents", POSES_LIVE),
+    // The signal itself, from which people could be told.
+    subscription("csi", POSES_LIVE),
+    subscription("alerts", SYSTEM_LIVE),
+    subscription("linkQuality", SYSTEM_LIVE),
+    subscription("systemMetrics", SYSTEM_LIVE),
+    topic("pose_updates", POSES_LIVE),
+    topic("person_tracking", POSES_LIVE),
+    topic("zone_events", POSES_LIVE),
+    topic("system_alerts", SYSTEM_LIVE),
+    rpc("invispose.v1.PoseService/GetCurrentFrame", POSES),
+    rpc("invispose.v1.PoseService/WatchFrames", POSES_LIVE),
+    rpc("invispose.v1.HistoryService/ListFrames", POSES),
+    rpc("invispose.v1.HistoryService/ListActivity", SUMS),
+    rpc("invispose.v1.HistoryService/GetHeatMap", SUMS),
+    rpc("invispose.v1.EventService/ListEvents", POSES),
+    rpc("invispose.v1.EventService/WatchEvents", POSES_LIVE),
+    rpc("grpc.health.v1.Health/Check", Needs::Nothing),
+    rpc("grpc.health.v1.Health/Watch", Needs::Nothing),
+    rpc("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Needs::Nothing),
+    rpc("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Needs::Nothing),
+    command("zone/configure", ZONES),
+    command("system/ping", SYSTEM),
+    command("system/status", SYSTEM),
+    command("analytics/report", SUMS),
+];
+
+/// What is in no table: nobody but administrators may do it.
+pub(crate) const UNKNOWN: &Operation =
+    &Operation { what: What::Http("", ""), needs: ADMIN, everywhere: true };
+
+fn table() -> &'static HashMap<(u8, String), &'static Operation> {
+    static TABLE: OnceLock<HashMap<(u8, String), &'static Operation>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let key = |o: &'static Operation| match o.what {
+            What::Http(method, path) => ((0, format!("{method} {path}")), o),
+            What::Query(name) => ((1, name.to_owned()), o),
+            What::Mutation(name) => ((2, name.to_owned()), o),
+            What::Subscription(name) => ((3, name.to_owned()), o),
+            What::Topic(name) => ((4, name.to_owned()), o),
+            What::Command(name) => ((5, name.to_owned()), o),
+            What::Rpc(name) => ((6, name.to_owned()), o),
+        };
+        OPERATIONS.iter().map(key).collect()
+    })
+}
+
+fn find(space: u8, name: &str) -> Option<&'static Operation> {
+    table().get(&(space, name.to_owned())).copied()
+}
+
+/// A request's: its method, the route that it matched, and the route's `{kind}` where it has one. `None` where the route does not take
+/// the method.
+pub(crate) fn of_request(method: &str, route: &str, kind: &str) -> Option<&'static Operation> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let version = ["/api/v1", "/api/v2", "/api"].into_iter();
+    let behind = version.filter_map(|v| route.strip_prefix(v)).find(|rest| rest.starts_with('/'));
+    let route = behind.map_or_else(|| route.to_owned(), |rest| format!("/api{rest}"));
+    if let Some(rest) = route.strip_prefix("/api/config/{kind}")
+        && let Some(own) = find(0, &format!("{method} /api/config/{kind}{rest}"))
+    {
+        return Some(own);
+    }
+    match find(0, &format!("{method} {route}")) {
+        Some(operation) => Some(operation),
+        None if OPERATIONS.iter().any(|o| matches!(o.what, What::Http(_, of) if of == route)) => None,
+        None => Some(UNKNOWN),
+    }
+}
+
+/// An RPC's, by the request's path.
+pub(crate) fn of_rpc(path: &str) -> &'static Operation {
+    path.strip_prefix('/').and_then(|name| find(6, name)).unwrap_or(UNKNOWN)
+}
+
+/// A root field's, of `Query`, `Mutation` or `Subscription`.
+pub(crate) fn of_field(root: async_graphql::parser::types::OperationType, field: &str) -> &'static Operation {
+    use async_graphql::parser::types::OperationType::{Mutation, Query, Subscription};
+    let space = match root {
+        Query => 1,
+        Mutation => 2,
+        Subscription => 3,
+    };
+    find(space, field).unwrap_or(UNKNOWN)
+}
+
+/// A topic's.
+pub(crate) fn of_topic(name: &str) -> &'static Operation {
+    find(4, name).unwrap_or(UNKNOWN)
+}
+
+/// A command's; `None` where there is no such command.
+pub(crate) fn of_command(name: &str) -> Option<&'static Operation> {
+    find(5, name)
+}
+
+/// The table for people, as checked in at `docs/scopes.md`.
+pub fn describe() -> String {
+    let mut text = String::from(
+        "# What everything needs\n\n\
+         Made from `api/src/access/operations.rs`; `UPDATE_SCOPES=1 cargo test -p invispose-api --test access` writes it anew. `/api` stands for\n\
+         `/api/v1` and `/api/v2`, and `admin:all` for every scope. *Everywhere* means that rights to some of the sites are not enough.\n\n\
+         | operation | needs | |\n|---|---|---|\n",
+    );
+    for operation in OPERATIONS {
+        let list = |scopes: &[Scope], between: &str| {
+            scopes.iter().map(|s| format!("`{}`", s.name())).collect::<Vec<_>>().join(between)
+        };
+        let needs = match operation.needs {
+            Needs::Nothing => "nothing".to_owned(),
+            Needs::Somebody => "credentials; each field what it needs".to_owned(),
+            Needs::Own => "looks at credentials by itself".to_owned(),
+            Needs::Any(scopes) => list(scopes, " or "),
+            Needs::All(scopes) => list(scopes, " and "),
+        };
+        let everywhere = if operation.everywhere { "everywhere" } else { "" };
+        text += &format!("| `{}` | {needs} | {everywhere} |\n", operation.name());
+    }
+    text
+}
