@@ -9,6 +9,7 @@ import { VIEWS, go, link, view, wantedSite } from './state/route';
 import { site, siteId, sites, sitesProblem } from './state/sites';
 import { system } from './state/system';
 import { dark, nextTheme, theme } from './state/theme';
+import { signIn, token, wanted } from './state/token';
 import { texts } from './texts';
 import { Explore } from './views/explore';
 import { History } from './views/history';
@@ -70,6 +71,7 @@ export function App() {
           <button type="button" class="icon" onClick={() => help.current?.showModal()} title={texts.help.open} aria-label={texts.help.open}>?</button>
         </div>
       </header>
+      {wanted.value && <SignIn />}
       <main id="view" tabIndex={-1}>
         {sitesProblem.value && !sites.value.length && <p class="panel problem" role="alert">{sitesProblem.value}</p>}
         <Page />
@@ -81,6 +83,24 @@ export function App() {
         <button type="button" onClick={() => help.current?.close()}>{texts.help.close}</button>
       </dialog>
     </>
+  );
+}
+
+/** Asks for a token, where the server wants one. */
+function SignIn() {
+  return (
+    <form
+      class="panel signin"
+      onSubmit={(e) => {
+        e.preventDefault();
+        const given = new FormData(e.currentTarget).get('token');
+        if (typeof given === 'string' && given.trim()) signIn(given.trim());
+      }}
+    >
+      <label>{texts.signIn.token} <input name="token" type="password" autocomplete="off" required autofocus /></label>
+      <button type="submit">{texts.signIn.open}</button>
+      <p class="quiet">{token.value ? texts.signIn.refused : texts.signIn.how}</p>
+    </form>
   );
 }
 

@@ -29,6 +29,12 @@ export const texts = {
   viewsLabel: 'Views',
   themes: { auto: 'Colours: as the system', dark: 'Colours: dark', light: 'Colours: light' } satisfies Record<Theme, string>,
   missing: '–',
+  signIn: {
+    token: 'Token or API key',
+    open: 'Sign in',
+    how: 'This server asks who you are. A token comes from `invispose token create --scope …`; it is forgotten with this tab.',
+    refused: 'This token is not taken: it is wrong, has expired or was revoked.',
+  },
 
   connection: {
     connecting: 'connecting',

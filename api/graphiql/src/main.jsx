@@ -16,10 +16,16 @@ globalThis.MonacoEnvironment = {
 const socket = new URL('graphql/ws', location.href);
 socket.protocol = socket.protocol.replace('http', 'ws');
 
-const fetcher = createGraphiQLFetcher({
-  url: new URL('graphql', location.href).href,
-  wsClient: createClient({ url: socket.href }),
-});
+// Where the server wants credentials, they stand in the headers panel: { "Authorization": "Bearer …" }. Subscriptions bring the same.
+let brought = '';
+const client = createClient({ url: socket.href, lazyCloseTimeout: 0, connectionParams: () => (brought ? { Authorization: brought } : undefined) });
+const fetch = createGraphiQLFetcher({ url: new URL('graphql', location.href).href, wsClient: client });
+
+function fetcher(request, options) {
+  const headers = Object.entries(options?.headers ?? {});
+  brought = headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1] ?? '';
+  return fetch(request, options);
+}
 
 const query = `# The newest frame of the first site, and below it the same as a live stream.
 query Now {

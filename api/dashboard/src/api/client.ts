@@ -1,6 +1,7 @@
 // The way to the server: one WebSocket for what flows, HTTP for what is asked once. Addresses are relative to the page.
 import { signal } from '@preact/signals';
 import { createClient } from 'graphql-ws';
+import { authorization, refused, token, wanted } from '../state/token';
 import type { Operation } from './generated';
 
 export type Connection =
@@ -11,6 +12,8 @@ export type Connection =
 export const connection = signal<Connection>({ state: 'connecting' });
 
 const LONGEST_WAIT_MS = 15_000;
+/** As graphql-transport-ws closes a socket whose client is not let in, or no longer. */
+const FORBIDDEN = 4403;
 
 const http = new URL('graphql', document.baseURI).href;
 const socket = new URL('graphql/ws', document.baseURI);
@@ -23,12 +26,20 @@ async function wait(retries: number): Promise<void> {
   connection.value = { state: 'waiting', until: performance.now() + ms };
   await new Promise<void>((resolve) => {
     const over = () => {
+      // Without another token the next attempt would end like the last.
+      if (wanted.value) return;
       clearTimeout(timer);
       removeEventListener('online', over);
+      stop();
       resolve();
     };
     const timer = setTimeout(over, ms);
     addEventListener('online', over);
+    let first = true;
+    const stop = token.subscribe(() => {
+      if (!first) over();
+      first = false;
+    });
   });
 }
 
@@ -37,6 +48,7 @@ const client = createClient({
   retryAttempts: Infinity,
   shouldRetry: () => true,
   retryWait: wait,
+  connectionParams: () => (token.value ? { token: token.value } : undefined),
   // A connection that died in silence is noticed by its missing answer.
   keepAlive: 5_000,
   on: {
@@ -48,7 +60,10 @@ const client = createClient({
     pong: (received) => {
       if (received) clearTimeout(silence);
     },
-    closed: () => clearTimeout(silence),
+    closed: (event) => {
+      clearTimeout(silence);
+      if ((event as CloseEvent).code === FORBIDDEN) refused();
+    },
   },
 });
 let silence: ReturnType<typeof setTimeout> | undefined;
@@ -66,9 +81,10 @@ function words(errors: unknown): string {
 export async function rest<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, tag?: string): Promise<Answer> {
   const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), {
     method,
-    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(tag === undefined ? {} : { 'if-match': tag }) },
+    headers: { ...authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(tag === undefined ? {} : { 'if-match': tag }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
+  if (answer.status === 401) refused();
   const text = await answer.text();
   const said = (text ? JSON.parse(text) : null) as Answer;
   if (!answer.ok) throw new Error((said as { detail?: string } | null)?.detail ?? `HTTP ${answer.status}`);
@@ -79,9 +95,10 @@ export async function rest<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', pa
 export async function ask<Data, Variables>(operation: Operation<Data, Variables>, variables: Variables): Promise<Data> {
   const answer = await fetch(http, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
+    headers: { ...authorization(), 'content-type': 'application/json', accept: 'application/graphql-response+json' },
     body: JSON.stringify({ query: operation, variables }),
   });
+  if (answer.status === 401) refused();
   const body = (await answer.json()) as { data?: Data; errors?: unknown };
   if (body.errors || !body.data) throw new Error(words(body.errors ?? `HTTP ${answer.status}`));
   return body.data;
