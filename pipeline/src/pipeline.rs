@@ -282,7 +282,13 @@ impl PipelineBuilder {
         let mut workers = Vec::new();
 
         let (to_recording, from_stages) = bounded(RECORDS_WAITING);
-        let mut taps = HashMap::new();
+        let tap = |s: &SiteSetup| {
+            let id: Arc<str> = s.config.id.as_str().into();
+            (id.clone(), desk.tap(&id))
+        };
+        let taps: HashMap<_, _> = sites.iter().map(tap).collect();
+        // Before the first packet, so that a recording from the start has them all.
+        let recorder = Recorder::new(desk.clone(), record, health.clone());
 
         let (windows, from_assembly) = bounded(WINDOWS_WAITING);
         let mut detectors = HashMap::new();
@@ -310,7 +316,6 @@ impl PipelineBuilder {
                 (desk.tap(&id), to_recording.clone()),
                 health.clone(),
             );
-            taps.insert(id.clone(), desk.tap(&id));
             let windows = windows.clone();
             let part = Part::Site("assembly", id.clone());
             workers.push(Worker::spawn(format!("assembly-{id}"), part, health.clone(), move || {
@@ -385,7 +390,7 @@ impl PipelineBuilder {
         })?);
 
         // It ends when the last stage that records has ended.
-        if let Some(recorder) = Recorder::new(desk, record, health.clone()) {
+        if let Some(recorder) = recorder {
             workers.push(Worker::spawn("recording", COMPONENT, health.clone(), move || {
                 recorder.run(&from_stages);
             })?);

@@ -190,8 +190,8 @@ struct Running {
 }
 
 impl Recorder {
-    /// Takes the orders of this desk; `None` where another one does. The first recording begins at once. Taps must have been asked for by
-    /// then.
+    /// Takes the orders of this desk; `None` where another one does. The first recording begins at once, for the taps
+    /// that were asked for by then.
     pub fn new(desk: RecordDesk, first: Option<RecordSetup>, health: Health) -> Option<Self> {
         let orders = desk.inner.taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let stats = health.stage(COMPONENT);
