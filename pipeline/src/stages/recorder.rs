@@ -233,15 +233,18 @@ impl Recorder {
                     self.tell(flushed);
                 }
             }
-            if self.now.as_ref().and_then(|now| now.end).is_some_and(|end| Instant::now() >= end)
-                && let Err(error) = self.end()
-            {
-                tracing::error!("recording not closed: {error}");
+            if self.now.as_ref().and_then(|now| now.end).is_some_and(|end| Instant::now() >= end) {
+                self.end_alone();
             }
         }
-        if self.now.is_some()
-            && let Err(error) = self.end()
-        {
+        if self.now.is_some() {
+            self.end_alone();
+        }
+    }
+
+    /// Ends it although nobody waits to hear how.
+    fn end_alone(&mut self) {
+        if let Err(error) = self.end() {
             tracing::error!("recording not closed: {error}");
         }
     }
