@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, OriginalUri, RawPathParams, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -249,7 +250,8 @@ async fn answer(
     body: Body,
     next: Next,
 ) -> Response {
-    let object = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let uri = parts.uri.clone();
+    let object = uri.path_and_query().map_or("", PathAndQuery::as_str);
     let address = gate.address(&parts);
     let in_url = operation.needs == Needs::Own || streams(&parts.headers);
     let token = credentials(&parts, in_url);
@@ -273,8 +275,8 @@ async fn answer(
     };
     let who = match who {
         Ok(Some(who)) => who,
-        Ok(None) => return gate.unknown(None, address, operation, &object).await,
-        Err(reason) => return gate.unknown(Some(&reason), address, operation, &object).await,
+        Ok(None) => return gate.unknown(None, address, operation, object).await,
+        Err(reason) => return gate.unknown(Some(&reason), address, operation, object).await,
     };
     let allowance = match gate.access().charge(&who, 1).await {
         Some(Err(exceeded)) => return exceeded.into_response(),
@@ -289,9 +291,9 @@ async fn answer(
     };
     let mut response = response;
     if response.status() == StatusCode::FORBIDDEN {
-        gate.access().refused(&who, address, operation, &object, "not enough permissions");
+        gate.access().refused(&who, address, operation, object, "not enough permissions");
     } else if operation.changes() && operation.needs != Needs::Somebody && response.status().is_success() {
-        gate.access().done(&who, address, operation, &object).await;
+        gate.access().done(&who, address, operation, object).await;
     }
     if let Some(allowance) = allowance {
         allowance.show(&mut response);

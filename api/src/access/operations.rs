@@ -3,6 +3,7 @@
 //! Each protocol asks this table before it does anything. What is not in it is refused to everybody but administrators, and a test
 //! walks routes, schema, topics and commands and fails where one is missing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -11,21 +12,21 @@ use Scope::{AdminAll, AnalyticsRead, ConfigWrite, PoseRead, StreamSubscribe, Sys
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum What<'a> {
     /// A method and a route; `/api` stands for every version of the API.
-    Http(&'static str, &'static str),
+    Http(&'a str, &'a str),
     /// A field of the GraphQL root `Query`.
-    Query(&'static str),
+    Query(&'a str),
     /// A field of the GraphQL root `Mutation`.
-    Mutation(&'static str),
+    Mutation(&'a str),
     /// A field of the GraphQL root `Subscription`.
-    Subscription(&'static str),
+    Subscription(&'a str),
     /// A topic of `/ws/v1/stream`.
-    Topic(&'static str),
+    Topic(&'a str),
     /// A method of a gRPC service.
-    Rpc(&'static str),
+    Rpc(&'a str),
     /// A command over MQTT.
-    Command(&'static str),
+    Command(&'a str),
 }
 
 /// What somebody needs for it.
@@ -47,7 +48,7 @@ pub enum Needs {
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
     /// What can be asked for.
-    pub what: What,
+    pub what: What<'static>,
     /// What somebody needs for it.
     pub needs: Needs,
     /// It is about all sites: rights to some of them are not enough.
@@ -277,24 +278,10 @@ pub const OPERATIONS: &[Operation] = &[
 pub(crate) const UNKNOWN: &Operation =
     &Operation { what: What::Http("", ""), needs: ADMIN, everywhere: true };
 
-fn table() -> &'static HashMap<(u8, String), &'static Operation> {
-    static TABLE: OnceLock<HashMap<(u8, String), &'static Operation>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let key = |o: &'static Operation| match o.what {
-            What::Http(method, path) => ((0, format!("{method} {path}")), o),
-            What::Query(name) => ((1, name.to_owned()), o),
-            What::Mutation(name) => ((2, name.to_owned()), o),
-            What::Subscription(name) => ((3, name.to_owned()), o),
-            What::Topic(name) => ((4, name.to_owned()), o),
-            What::Command(name) => ((5, name.to_owned()), o),
-            What::Rpc(name) => ((6, name.to_owned()), o),
-        };
-        OPERATIONS.iter().map(key).collect()
-    })
-}
-
-fn find(space: u8, name: &str) -> Option<&'static Operation> {
-    table().get(&(space, name.to_owned())).copied()
+fn find(what: What<'_>) -> Option<&'static Operation> {
+    static TABLE: OnceLock<HashMap<What<'static>, &'static Operation>> = OnceLock::new();
+    let table: &HashMap<What<'_>, _> = TABLE.get_or_init(|| OPERATIONS.iter().map(|o| (o.what, o)).collect());
+    table.get(&what).copied()
 }
 
 /// A request's: its method, the route that it matched, and the route's `{kind}` where it has one. `None` where the route does not take
@@ -303,13 +290,13 @@ pub(crate) fn of_request(method: &str, route: &str, kind: &str) -> Option<&'stat
     let method = if method == "HEAD" { "GET" } else { method };
     let version = ["/api/v1", "/api/v2", "/api"].into_iter();
     let behind = version.filter_map(|v| route.strip_prefix(v)).find(|rest| rest.starts_with('/'));
-    let route = behind.map_or_else(|| route.to_owned(), |rest| format!("/api{rest}"));
+    let route = behind.map_or(Cow::Borrowed(route), |rest| format!("/api{rest}").into());
     if let Some(rest) = route.strip_prefix("/api/config/{kind}")
-        && let Some(own) = find(0, &format!("{method} /api/config/{kind}{rest}"))
+        && let Some(own) = find(What::Http(method, &format!("/api/config/{kind}{rest}")))
     {
         return Some(own);
     }
-    match find(0, &format!("{method} {route}")) {
+    match find(What::Http(method, &route)) {
         Some(operation) => Some(operation),
         None if OPERATIONS.iter().any(|o| matches!(o.what, What::Http(_, of) if of == route)) => None,
         None => Some(UNKNOWN),
@@ -318,28 +305,28 @@ pub(crate) fn of_request(method: &str, route: &str, kind: &str) -> Option<&'stat
 
 /// An RPC's, by the request's path.
 pub(crate) fn of_rpc(path: &str) -> &'static Operation {
-    path.strip_prefix('/').and_then(|name| find(6, name)).unwrap_or(UNKNOWN)
+    path.strip_prefix('/').and_then(|name| find(What::Rpc(name))).unwrap_or(UNKNOWN)
 }
 
 /// A root field's, of `Query`, `Mutation` or `Subscription`.
 pub(crate) fn of_field(root: async_graphql::parser::types::OperationType, field: &str) -> &'static Operation {
     use async_graphql::parser::types::OperationType::{Mutation, Query, Subscription};
-    let space = match root {
-        Query => 1,
-        Mutation => 2,
-        Subscription => 3,
+    let what = match root {
+        Query => What::Query(field),
+        Mutation => What::Mutation(field),
+        Subscription => What::Subscription(field),
     };
-    find(space, field).unwrap_or(UNKNOWN)
+    find(what).unwrap_or(UNKNOWN)
 }
 
 /// A topic's.
 pub(crate) fn of_topic(name: &str) -> &'static Operation {
-    find(4, name).unwrap_or(UNKNOWN)
+    find(What::Topic(name)).unwrap_or(UNKNOWN)
 }
 
 /// A command's; `None` where there is no such command.
 pub(crate) fn of_command(name: &str) -> Option<&'static Operation> {
-    find(5, name)
+    find(What::Command(name))
 }
 
 /// The table for people, as checked in at `docs/scopes.md`.
