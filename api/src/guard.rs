@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::ApiConfig;
@@ -104,17 +103,28 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     in_uri.or_else(|| headers.get(header::HOST).and_then(|h| h.to_str().ok()))
 }
 
-pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    if foreign(request.uri(), request.headers()) {
-        // Lengths of compressed answers tell the pages of others what is in them: https://www.breachattack.com
-        request.headers_mut().remove(header::ACCEPT_ENCODING);
+/// What the answer is to say of how it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    secured: bool,
+}
+
+impl Guard {
+    /// Before a request goes on.
+    pub(crate) fn look(&self, request: &mut Request) -> (Asked, Result<(), Problem>) {
+        if foreign(request.uri(), request.headers()) {
+            // Lengths of compressed answers tell the pages of others what is in them: https://www.breachattack.com
+            request.headers_mut().remove(header::ACCEPT_ENCODING);
+        }
+        let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+        let secured = encrypted && authority(request.uri(), request.headers()).is_some_and(has_name);
+        let problem = refuse(self, request).or_else(|| encoded(request.headers()));
+        (Asked { secured }, problem.map_or(Ok(()), Err))
     }
-    let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
-    let secured = encrypted && authority(request.uri(), request.headers()).is_some_and(has_name);
-    let mut response = match refuse(&guard, &request).or_else(|| encoded(request.headers())) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
-    };
+}
+
+/// The headers that every answer carries.
+pub(crate) fn sign(asked: Asked, response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -126,12 +136,11 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    if secured {
+    if asked.secured {
         headers
             .entry(header::STRICT_TRANSPORT_SECURITY)
             .or_insert(HeaderValue::from_static("max-age=31536000"));
     }
-    response
 }
 
 /// A page of another site has the browser ask.

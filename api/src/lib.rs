@@ -15,6 +15,7 @@ mod analytics;
 mod bundle;
 pub mod contract;
 mod documents;
+mod door;
 mod event_feed;
 mod export;
 mod feed;

@@ -1,23 +1,30 @@
 //! The HTTP server: routes, limits, and an orderly end.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultOnFailure, TraceLayer};
 use tracing::Level;
 
 use crate::access::{Gate, gate, hide_tokens, oauth_routes};
-use crate::guard::{Guard, cross_origin, guard};
+use crate::door::DoorLayer;
+use crate::guard::{Guard, cross_origin};
 use crate::listen::{Crowd, Fruitless, Listeners, Patience, Protocols, Tls};
 use crate::sockets::Sockets;
 use crate::{ApiState, graphql, grpc, metrics, pages, problem, rest, stream};
@@ -28,7 +35,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// All routes. `loopback`: the server listens on loopback only, and so answers to loopback names only. WebSockets end
 /// when `closing` becomes true.
 pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -> Router {
-    let config = state.config();
     let sockets = Sockets::new(&state, closing);
     Router::new()
         .merge(rest::routes(&state))
@@ -40,17 +46,34 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
         .merge(graphql::routes(&state, sockets))
         .fallback(pages::missing)
         .method_not_allowed_fallback(pages::wrong_method)
-        .layer(axum::middleware::from_fn_with_state(Gate::new(state.clone(), loopback), gate))
-        .layer(DefaultBodyLimit::max(config.body_limit))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
-        .layer(axum::middleware::map_response(problem::from_plain))
-        .layer(CompressionLayer::new())
-        .layer(cross_origin(state.names().clone()))
-        .layer(axum::middleware::from_fn_with_state(Guard::new(state.names().clone(), loopback), guard))
-        .layer(axum::middleware::from_fn_with_state(state.traffic().clone(), metrics::count))
+        .layer(axum::middleware::from_fn_with_state(Gate::new(state, loopback), gate))
+}
+
+/// The routes and what every request passes before them and every answer after them. The layers are around the router as a whole: a
+/// router's own are around each of its routes, where every request clones and boxes each of them.
+fn service(
+    state: ApiState,
+    loopback: bool,
+    closing: watch::Receiver<bool>,
+) -> impl tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    let config = state.config().clone();
+    let (names, traffic) = (state.names().clone(), state.traffic().clone());
+    ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| hide_tokens(request.map(Body::new)))
+        .map_response(|response: Response<_>| response.map(Body::new))
         // What is the server's fault is logged where it is known; a probe that says "not ready" is no fault.
         .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
-        .layer(axum::middleware::from_fn(hide_tokens))
+        .layer(DoorLayer::new(Guard::new(names.clone(), loopback), traffic))
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(cross_origin(names))
+        .layer(CompressionLayer::new())
+        .and_then(|response| async { Ok(problem::from_plain(response).await) })
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, config.timeout))
+        .layer(DefaultBodyLimit::max(config.body_limit))
+        .service(router(state, loopback, closing))
 }
 
 /// Serves until `shutdown` resolves, then lets open requests finish for at most five seconds.
@@ -82,7 +105,7 @@ pub async fn serve(
         headers: config.headers,
         header_bytes: config.header_bytes,
     }));
-    let service = TowerToHyperService::new(router(state.clone(), loopback, closing.clone()));
+    let service = TowerToHyperService::new(service(state.clone(), loopback, closing.clone()));
     tokio::pin!(shutdown);
     loop {
         let accepted = async {

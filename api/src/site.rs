@@ -45,6 +45,17 @@ pub(crate) struct Published {
     pub(crate) wall: SystemTime,
 }
 
+impl Published {
+    fn now(id: u64) -> Self {
+        Self { id, at: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// Time since then.
+    pub(crate) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
 /// Tells a [`Site`]'s readers of new frames. The composition root calls it from the ring writer's hook; it never
 /// blocks. Subscriptions end when it is dropped.
 #[derive(Debug)]
@@ -60,7 +71,7 @@ impl Wake {
         if published.len() == REMEMBERED {
             published.pop_front();
         }
-        published.push_back(Published { id, at: Instant::now(), wall: SystemTime::now() });
+        published.push_back(Published::now(id));
         drop(published);
         self.head.send_replace(id);
     }
@@ -153,12 +164,16 @@ impl Site {
     /// When this process published the frame; `None` for frames of an earlier run and for old ones.
     pub(crate) fn publication(&self, id: u64) -> Option<Published> {
         let published = self.inner.published.lock().unwrap_or_else(PoisonError::into_inner);
-        published.iter().rev().find(|p| p.id == id).copied()
+        if published.back().is_some_and(|newest| newest.id < id) {
+            // In the ring already, and told of in a moment.
+            return Some(Published::now(id));
+        }
+        published.binary_search_by_key(&id, |p| p.id).ok().and_then(|at| published.get(at)).copied()
     }
 
     /// Time since this process published the frame.
     pub fn age(&self, id: u64) -> Option<Duration> {
-        self.publication(id).map(|p| p.at.elapsed())
+        self.publication(id).map(|p| p.age())
     }
 
     /// Time since the last publication.

@@ -8,6 +8,7 @@ use invispose_pipeline::pose::{Activity, Breathing, KEYPOINT_NAMES};
 use invispose_pipeline::site::ZoneConfig;
 use invispose_pipeline::{Person, PoseFrame, SourceKind};
 
+use crate::site::Published;
 use crate::{Site, Time};
 
 /// A frame and those of its persons that a filter keeps.
@@ -18,6 +19,7 @@ pub struct FrameView {
     floor: Arc<Floor>,
     frame: Arc<PoseFrame>,
     kept: Arc<[usize]>,
+    published: Option<Published>,
 }
 
 /// A person of a frame.
@@ -77,7 +79,7 @@ pub fn source_name(source: SourceKind) -> &'static str {
 
 impl FrameView {
     pub(crate) fn new(site: Site, frame: Arc<PoseFrame>, kept: Arc<[usize]>) -> Self {
-        Self { floor: site.floor(), site, frame, kept }
+        Self { floor: site.floor(), published: site.publication(frame.frame_id), site, frame, kept }
     }
 
     /// The same persons of the same frame, in the same zones.
@@ -110,12 +112,16 @@ impl FrameView {
 
     /// Milliseconds since this process published the frame, where it did and recently.
     pub fn age_ms(&self) -> Option<f64> {
-        self.site.age(self.frame.frame_id).map(|age| (age.as_secs_f64() * 1e3).round())
+        self.age().map(|age| (age.as_secs_f64() * 1e3).round())
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.published.map(|p| p.age())
     }
 
     /// Published longer ago than `after`, or by an earlier run: not the present state.
     pub fn is_stale(&self, after: Duration) -> bool {
-        self.site.age(self.frame.frame_id).is_none_or(|age| age > after)
+        self.age().is_none_or(|age| age > after)
     }
 
     /// From the end of the window to the frame's publication, milliseconds by this host's clock; live frames of this
@@ -124,8 +130,7 @@ impl FrameView {
         if self.frame.provenance.source != SourceKind::Live {
             return None;
         }
-        let published = self.site.publication(self.frame.frame_id)?;
-        let wall = published.wall.duration_since(std::time::UNIX_EPOCH).ok()?;
+        let wall = self.published?.wall.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(((wall.as_secs_f64() - self.frame.time_ns as f64 / 1e9) * 1e6).round() / 1e3)
     }
 

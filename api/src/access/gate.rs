@@ -17,6 +17,7 @@ use super::token::Reason;
 use super::{Access, Exceeded};
 use crate::ApiState;
 use crate::listen::Peer;
+use crate::metrics::Route;
 use crate::problem::Problem;
 
 /// How the routes of gRPC services end.
@@ -144,7 +145,7 @@ fn coarse(address: IpAddr) -> IpAddr {
 }
 
 /// Takes tokens out of the address before anything can log it.
-pub(crate) async fn hide_tokens(mut request: Request, next: Next) -> Response {
+pub(crate) fn hide_tokens(mut request: Request) -> Request {
     if let Some((uri, token)) = without_token(request.uri()) {
         *request.uri_mut() = uri.clone();
         let extensions = request.extensions_mut();
@@ -153,7 +154,7 @@ pub(crate) async fn hide_tokens(mut request: Request, next: Next) -> Response {
         }
         extensions.insert(UrlToken(token));
     }
-    next.run(request).await
+    request
 }
 
 fn without_token(uri: &Uri) -> Option<(Uri, String)> {
@@ -204,13 +205,17 @@ fn streams(headers: &HeaderMap) -> bool {
 
 /// The operation that a request asks for; `None` where nothing answers it but an error.
 async fn operation(parts: &mut Parts) -> Option<&'static Operation> {
-    let route = parts.extensions.get::<MatchedPath>()?.as_str().to_owned();
+    let path = parts.extensions.get::<MatchedPath>()?.clone();
+    if let Some(route) = parts.extensions.get::<Route>() {
+        route.found(path.clone());
+    }
+    let route = path.as_str();
     if route.ends_with(METHODS) {
         return Some(operations::of_rpc(parts.uri.path()));
     }
     let parameters = RawPathParams::from_request_parts(parts, &()).await.ok();
     let kind = parameters.iter().flatten().find(|(name, _)| *name == "kind").map(|(_, value)| value);
-    operations::of_request(parts.method.as_str(), &route, kind.unwrap_or_default())
+    operations::of_request(parts.method.as_str(), route, kind.unwrap_or_default())
 }
 
 /// Refusals in the words of gRPC, whose clients look at nothing else.

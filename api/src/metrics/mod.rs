@@ -16,7 +16,7 @@ use invispose_pipeline::health::{Part, SourceSnapshot, StageSnapshot};
 
 use self::exposition::Exposition;
 pub use self::names::{Kind, Metric, table};
-pub(crate) use self::traffic::{CarriesErrors, Direction, Present, Traffic, count};
+pub(crate) use self::traffic::{CarriesErrors, Counted, Direction, Present, Route, Traffic};
 use crate::outputs::mqtt::MqttStats;
 use crate::outputs::webhooks::WebhookStats;
 use crate::store::StoreStats;

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use super::exposition::{Durations, Exposition};
@@ -105,15 +104,14 @@ impl Traffic {
 
     fn answered(&self, route: &str, method: &'static str, answer: &Response, seconds: f64) {
         let status = answer.status();
-        let route: Arc<str> = route.into();
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let figures = endpoints.entry((route.clone(), method)).or_default();
+        let figures = endpoints.entry((route.into(), method)).or_default();
         *figures.statuses.entry(status.as_u16()).or_default() += 1;
         figures.durations.observe(seconds);
         drop(endpoints);
         if let Some(error) = error_type(answer) {
             let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-            *errors.entry((route, error)).or_default() += 1;
+            *errors.entry((route.into(), error)).or_default() += 1;
         }
     }
 
@@ -194,13 +192,36 @@ fn error_type(answer: &Response) -> Option<&'static str> {
     })
 }
 
-/// Counts a request once its answer's head is there.
-pub(crate) async fn count(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = method_name(request.method());
-    let answer = next.run(request).await;
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    traffic.answered(route, method, &answer, started.elapsed().as_secs_f64());
-    answer
+/// The route of a request, an extension of it: known to whoever counts it once it was found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Route(Arc<OnceLock<MatchedPath>>);
+
+impl Route {
+    /// It was found.
+    pub(crate) fn found(&self, path: MatchedPath) {
+        let _ = self.0.set(path);
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct Counted {
+    started: Instant,
+    method: &'static str,
+    route: Route,
+}
+
+impl Counted {
+    pub(crate) fn begin(request: &mut Request) -> Self {
+        let route = Route::default();
+        let counted =
+            Self { started: Instant::now(), method: method_name(request.method()), route: route.clone() };
+        request.extensions_mut().insert(route);
+        counted
+    }
+
+    /// Counts it once its answer's head is there.
+    pub(crate) fn end(self, traffic: &Traffic, answer: &Response) {
+        let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
+        traffic.answered(route, self.method, answer, self.started.elapsed().as_secs_f64());
+    }
 }

@@ -47,13 +47,18 @@ pub(super) fn json(request: &HeaderMap, body: &impl Serialize) -> Result<Respons
 
 /// The same with a tag of one's own.
 pub(super) fn tagged(request: &HeaderMap, tag: &str, body: impl Into<Body>) -> Response {
-    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let etag = (header::ETAG, HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\"")));
-    if matches(request, header::IF_NONE_MATCH, tag) {
-        return (StatusCode::NOT_MODIFIED, [cache, etag]).into_response();
-    }
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    ([cache, etag, kind], body.into()).into_response()
+    // With room for what the layers around add.
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::ETAG, HeaderValue::from_str(tag).unwrap_or(HeaderValue::from_static("\"\"")));
+    let mut response = if matches(request, header::IF_NONE_MATCH, tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Response::new(body.into())
+    };
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Does the header name this tag? Tags are compared weakly (RFC 9110, 8.8.3.2).
