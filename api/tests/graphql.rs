@@ -139,6 +139,10 @@ async fn frames_page_both_ways() {
     ] {
         assert_eq!(code(&server.graphql(query, wrong.clone()).await), "BAD_ARGUMENT", "{wrong}");
     }
+    for wrong in ["first: 9999999999", "from: \"0955-08-12T21:56:20Z\""] {
+        let answer = server.graphql(&format!("{{ frames({wrong}) {{ nodes {{ id }} }} }}"), json!({})).await;
+        assert_eq!(code(&answer), "BAD_ARGUMENT", "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod audit;
 mod calibration;
+mod coercion;
 mod events;
 mod http;
 mod hub;
@@ -84,6 +85,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
         .limit_complexity(COMPLEXITY)
         .limit_directives(16)
         .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED)))
+        .extension(coercion::Coercion)
         .extension(access::Checks)
 }
 

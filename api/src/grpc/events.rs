@@ -1,53 +1,17 @@
 //! `EventService`: what happens, and what happened.
 
-use std::vec;
-
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use invispose_pipeline::events::Event;
 use tonic::{Request, Response, Status};
 
+use super::paged::paged;
 use super::proto::event_service_server::EventService;
 use super::{Answers, Service, convert, proto};
+use crate::Time;
 use crate::event_feed::{EventFilter, Kinds, kind};
 use crate::query::{DEFAULT_PAGE, Field, Filter, QueryError, TimeRange};
-use crate::store::{EventQuery, Store};
+use crate::store::EventQuery;
 use crate::view::decimal;
-use crate::{ApiState, Time};
-
-/// Events of the past, read page by page as the client takes them.
-struct Reading {
-    state: ApiState,
-    store: Store,
-    query: EventQuery,
-    /// How many are still wanted.
-    left: u64,
-    page: vec::IntoIter<Event>,
-    more: bool,
-}
-
-impl Reading {
-    async fn next(&mut self) -> Option<Result<Event, QueryError>> {
-        if self.left == 0 {
-            return None;
-        }
-        if self.page.len() == 0 && self.more {
-            match self.state.kept_events(&self.store, &self.query).await {
-                Ok(events) => {
-                    self.more = events.len() == self.query.limit;
-                    self.page = events.into_iter();
-                }
-                Err(error) => {
-                    self.left = 0;
-                    return Some(Err(error.into()));
-                }
-            }
-        }
-        let event = self.page.next()?;
-        self.query.after = Some(event.id.to_string());
-        self.left -= 1;
-        Some(Ok(event))
-    }
-}
 
 fn filter(filter: Option<proto::EventFilter>) -> Result<EventFilter, QueryError> {
     let filter = filter.unwrap_or_default();
@@ -75,25 +39,29 @@ impl EventService for Service {
         let place = Filter { site: wanted.site.clone(), zone: wanted.zone.clone(), ..Filter::default() };
         state.select(&place)?;
         let store = state.store().cloned();
-        let reading = Reading {
-            state: state.clone(),
-            store: store.ok_or_else(|| QueryError::Away("this server keeps no events".into()))?,
-            query: EventQuery {
-                from_ns: from.map(Time::as_ns),
-                to_ns: to.map(Time::as_ns),
-                after: Some(request.after_event_id).filter(|id| !id.is_empty()),
-                limit: DEFAULT_PAGE,
-                skip: 0,
-                ..wanted.of_the_past()
-            },
-            left: if request.limit == 0 { u64::MAX } else { request.limit },
-            page: vec::IntoIter::default(),
-            more: true,
+        let store = store.ok_or_else(|| QueryError::Away("this server keeps no events".into()))?;
+        let all = EventQuery {
+            from_ns: from.map(Time::as_ns),
+            to_ns: to.map(Time::as_ns),
+            after: None,
+            limit: DEFAULT_PAGE,
+            skip: 0,
+            ..wanted.of_the_past()
         };
-        let events = stream::unfold(reading, |mut reading| async move {
-            let event = reading.next().await?;
-            Some((event.map(|e| message(&e)).map_err(Status::from), reading))
-        });
+        let seen = state.clone();
+        let read = move |after: String, limit| {
+            let after = Some(after).filter(|id| !id.is_empty());
+            let (state, store, query) =
+                (seen.clone(), store.clone(), EventQuery { after, limit, ..all.clone() });
+            async move {
+                let events = state.kept_events(&store, &query).await?;
+                let last = events.last().filter(|_| events.len() == limit).map(|e| e.id.to_string());
+                Ok::<_, QueryError>((events, last))
+            }
+        };
+        let events = paged(request.after_event_id, request.limit, read)
+            .map_ok(|event| message(&event))
+            .map_err(Status::from);
         Ok(Response::new(self.stream(&state, events)))
     }
 

@@ -1,57 +1,18 @@
 //! `HistoryService`: the past.
 
-use std::vec;
-
-use futures_util::stream;
+use futures_util::TryStreamExt;
 use invispose_pipeline::pose;
 use tonic::{Request, Response, Status};
 
+use super::paged::paged;
 use super::proto::history_service_server::HistoryService;
 use super::{Answers, Service, convert, proto};
 use crate::analytics::Stretch;
-use crate::query::{DEFAULT_PAGE, Field, Filter, Page, QueryError, Selection, Take, TimeRange};
+use crate::query::{Field, Filter, Page, QueryError, Take, TimeRange};
 use crate::store::{HeatMap, MINUTE};
-use crate::view::FrameView;
 
 /// A year, minutes.
 const LONGEST_STRETCH: u32 = 366 * 24 * 60;
-
-/// Frames of the past, read page by page as the client takes them.
-struct Reading {
-    selection: Selection,
-    range: TimeRange,
-    after: u64,
-    /// How many are still wanted.
-    left: u64,
-    page: vec::IntoIter<FrameView>,
-    more: bool,
-}
-
-impl Reading {
-    async fn next(&mut self) -> Option<Result<FrameView, QueryError>> {
-        if self.left == 0 {
-            return None;
-        }
-        while self.page.len() == 0 && self.more {
-            let count = usize::try_from(self.left).map_or(DEFAULT_PAGE, |left| left.min(DEFAULT_PAGE));
-            let page = Page { after: Some(self.after), before: None, skip: 0, take: Take::First(count) };
-            match self.selection.history(self.range, page).await {
-                Ok(slice) => {
-                    self.more = slice.more;
-                    self.page = slice.frames.into_iter();
-                }
-                Err(error) => {
-                    self.left = 0;
-                    return Some(Err(error));
-                }
-            }
-        }
-        let frame = self.page.next()?;
-        self.after = frame.frame().frame_id;
-        self.left -= 1;
-        Some(Ok(frame))
-    }
-}
 
 #[tonic::async_trait]
 impl HistoryService for Service {
@@ -63,19 +24,21 @@ impl HistoryService for Service {
     ) -> Result<Response<Self::ListFramesStream>, Status> {
         let (state, request) = (super::state(&request)?, request.into_inner());
         let (from, to) = (convert::time(request.from, Field::From)?, convert::time(request.to, Field::To)?);
-        let reading = Reading {
-            selection: state.select(&convert::filter(request.filter, 0.0))?,
-            range: TimeRange::checked(from, to)?,
-            after: request.after_frame_id,
-            left: if request.limit == 0 { u64::MAX } else { request.limit },
-            page: vec::IntoIter::default(),
-            more: true,
+        let selection = state.select(&convert::filter(request.filter, 0.0))?;
+        let range = TimeRange::checked(from, to)?;
+        let read = move |after, count| {
+            let selection = selection.clone();
+            async move {
+                let page = Page { after: Some(after), before: None, skip: 0, take: Take::First(count) };
+                let slice = selection.history(range, page).await?;
+                let last = slice.frames.last().map(|f| f.frame().frame_id);
+                Ok::<_, QueryError>((slice.frames, last.filter(|_| slice.more)))
+            }
         };
         let stale_after = state.config().stale_after;
-        let frames = stream::unfold(reading, move |mut reading| async move {
-            let frame = reading.next().await?;
-            Some((frame.map(|f| convert::frame(&f, stale_after)).map_err(Status::from), reading))
-        });
+        let frames = paged(request.after_frame_id, request.limit, read)
+            .map_ok(move |frame| convert::frame(&frame, stale_after))
+            .map_err(Status::from);
         Ok(Response::new(self.stream(&state, frames)))
     }
 

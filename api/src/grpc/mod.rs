@@ -7,6 +7,7 @@ mod convert;
 mod events;
 mod health;
 mod history;
+mod paged;
 mod poses;
 
 use std::pin::Pin;

@@ -138,6 +138,7 @@ async fn calibration(state: ApiState, Path(id): Path<String>) -> Result<Response
 struct Listen {
     /// Seconds of the packets' time, 10 to 900.
     #[serde(default = "half_a_minute")]
+    #[schema(default = 30, minimum = 10, maximum = 900)]
     seconds: f64,
 }
 

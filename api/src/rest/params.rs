@@ -100,7 +100,7 @@ pub(super) struct Paging {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<usize>,
     /// How many to pass over.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 9007199254740991_i64, default = 0)]
     pub skip: Option<usize>,
 }
 

@@ -122,7 +122,7 @@ struct PersonsParams {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// How many to pass over.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 9007199254740991_i64, default = 0)]
     skip: Option<usize>,
 }
 

@@ -149,6 +149,7 @@ async fn list(
 /// It is told what happens from now on.
 #[utoipa::path(post, path = "/webhooks", tag = "webhooks", request_body = Webhook, responses(
     (status = 201, body = WebhookDetails, headers(("Location" = String), ("ETag" = String))),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, body = ProblemBody, content_type = "application/problem+json"),
@@ -190,6 +191,7 @@ async fn read(state: ApiState, Path(id): Path<String>, headers: HeaderMap) -> Re
 #[utoipa::path(put, path = "/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path), ("If-Match" = String, Header)), request_body = Webhook, responses(
     (status = 200, body = WebhookDetails, headers(("ETag" = String))),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, body = ProblemBody, content_type = "application/problem+json"),
@@ -251,6 +253,7 @@ fn day() -> u32 {
 #[utoipa::path(post, path = "/webhooks/{id}/secret", tag = "webhooks", params(("id" = String, Path)),
     request_body = SecretBody, responses(
     (status = 200, body = WebhookDetails, headers(("ETag" = String))),
+    (status = 400, body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, body = ProblemBody, content_type = "application/problem+json"),
