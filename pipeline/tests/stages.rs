@@ -257,13 +257,17 @@ struct Room {
     time: i64,
     /// Strength of a wall's reflection.
     wall: f32,
+    /// Strength of the path that changes its length.
+    path: f32,
 }
 
 const LINK: Layout = Layout::new(1, 3, 20);
+/// A path that varies by somewhat more than the quiet room and by less than counts as somebody.
+const STILL: f32 = 0.009;
 
 impl Room {
     fn new(seed: u64) -> Self {
-        Self { noise: Noise(seed), gain: 10.0, time: START, wall: 0.0 }
+        Self { noise: Noise(seed), gain: 10.0, time: START, wall: 0.0, path: 0.3 }
     }
 
     fn packet(&mut self, moving: bool) -> CsiFrame {
@@ -274,7 +278,7 @@ impl Room {
             .map(|i| {
                 let (rx, k) = ((i / 20) as f32, (i % 20) as f32);
                 let fixed = Complex32::from_polar(1.0, 0.3 * k + rx);
-                let path = Complex32::from_polar(0.3, 25.0 * seconds + 0.1 * k + 2.2 * rx);
+                let path = Complex32::from_polar(self.path, 25.0 * seconds + 0.1 * k + 2.2 * rx);
                 let noise = Complex32::new(self.noise.next(), self.noise.next()) * 0.04;
                 let fixed = fixed + Complex32::from_polar(self.wall, 0.9 * k - rx);
                 let sum = if moving { fixed + path } else { fixed };
@@ -328,6 +332,30 @@ fn presence_learns_the_quiet_room_and_sees_who_comes_and_goes() {
     assert_eq!(moving.last(), Some(&Some(true)));
     let gone = chain.run(&mut room, 10.0, false);
     assert_eq!(gone.last(), Some(&Some(false)));
+}
+
+#[test]
+fn who_keeps_still_now_and_then_does_not_become_the_quiet_room() {
+    let (mut chain, mut room) = (Chain::new(), Room::new(5));
+    chain.run(&mut room, 10.0, false);
+    let level = |chain: &Chain| chain.detector.knowledge()[0].quiet_level.unwrap();
+    let quiet = level(&chain);
+    let mut unseen = 0;
+    for _ in 0..10 {
+        room.path = 0.3;
+        chain.run(&mut room, 4.0, true);
+        // Less than counts as somebody, more than the quiet room has.
+        room.path = STILL;
+        unseen += chain.run(&mut room, 20.0, true).iter().filter(|said| **said == Some(false)).count();
+    }
+    assert!(unseen > 1000, "{unseen}");
+    assert!(level(&chain) < 1.05 * quiet, "{} after {quiet}", level(&chain));
+    // An empty room is learned from once it was quiet for long enough.
+    let known = |chain: &Chain| chain.detector.knowledge()[0].time_ns.unwrap();
+    let before = known(&chain);
+    chain.run(&mut room, 80.0, false);
+    let behind_s = (room.time - known(&chain)) / (1000 * MS);
+    assert!(known(&chain) > before && (30..40).contains(&behind_s), "{behind_s} s behind");
 }
 
 #[test]

@@ -50,6 +50,11 @@ pub struct PresenceConfig {
     pub learn_s: f64,
     /// Seconds between the quiet windows that keep it up to date: as long as a window, so that they are independent.
     pub refresh_s: f64,
+    /// Quiet windows count once it was quiet for this long before them and after them, seconds: people who keep still move again, and what
+    /// they were until then is not the quiet room. They would make the level theirs, and then the next ones' who move a little more.
+    pub hold_s: f64,
+    /// By how much the level may rise in an hour, as a share of itself: whoever sleeps in the room shall not become its quiet.
+    pub rise_per_h: f32,
     /// Correlation of a link's amplitudes over subcarriers and antennas with those that it had in the quiet room, from which on what was kept of
     /// that room is believed after a start or a long silence: quiet links stay above 0.99, moved boards mostly below 0.85.
     pub fit: f32,
@@ -72,6 +77,8 @@ impl Default for PresenceConfig {
             settle_s: 4.0,
             learn_s: 3.0,
             refresh_s: 2.0,
+            hold_s: 30.0,
+            rise_per_h: 0.25,
             fit: 0.9,
             samples: 256,
             breathing: BreathingConfig::default(),

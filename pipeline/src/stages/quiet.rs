@@ -35,6 +35,8 @@ pub(super) struct Quiet {
     pub sampled_ns: i64,
     pub reference: Option<Arc<Reference>>,
     pub profile: Option<Arc<[f32]>>,
+    /// The quiet stretch that is going on, as far as it may still turn out to have been somebody.
+    stretch: Stretch,
     building: ReferenceBuilder,
     shape: ProfileBuilder,
     building_s: f64,
@@ -44,6 +46,19 @@ pub(super) struct Quiet {
     confirmed: bool,
     /// Why what was known before was given up.
     pub dropped: Option<String>,
+}
+
+/// A quiet stretch.
+#[derive(Default)]
+struct Stretch {
+    /// The level was learned in it: what came after that is like what came before.
+    learned: bool,
+    /// Seconds so far.
+    seconds: f64,
+    /// Variation of windows by time, the oldest first.
+    samples: VecDeque<(i64, f32)>,
+    /// What the channel was like, and until when that was made.
+    channel: Option<(i64, ReferenceBuilder, ProfileBuilder)>,
 }
 
 /// What is being found out about a level that was kept.
@@ -74,6 +89,7 @@ impl Quiet {
             sampled_ns: i64::MIN,
             reference: None,
             profile: None,
+            stretch: Stretch::default(),
             building: ReferenceBuilder::default(),
             shape: ProfileBuilder::default(),
             building_s: 0.0,
@@ -104,11 +120,12 @@ impl Quiet {
 
     /// What a later run may go on with; `None` before anything was learned.
     pub fn baseline(&self, link: &str, layout: Layout) -> Option<LinkBaseline> {
-        self.level.map(|_| LinkBaseline {
+        self.level.map(|level| LinkBaseline {
             link: link.to_owned(),
             layout,
             time_ns: self.sampled_ns,
-            quiet: self.samples.iter().copied().collect(),
+            // No higher than what it was let rise to.
+            quiet: self.samples.iter().map(|sample| sample.min(level)).collect(),
             reference: self.reference.as_deref().cloned(),
             profile: self.profile.as_deref().unwrap_or_default().to_vec(),
         })
@@ -117,6 +134,7 @@ impl Quiet {
     /// The stream broke off: nothing that was in the making goes on.
     pub fn interrupt(&mut self) {
         self.heard_ns = None;
+        self.disturb();
         if self.level.is_none() {
             self.forget();
         }
@@ -207,27 +225,67 @@ impl Quiet {
             self.build(link, passed_s);
             if self.quiet_s >= config.learn_s && self.samples.len() >= 10 {
                 self.level = quantile(&self.samples, config.quantile);
-                self.take_reference();
+                let (reference, shape) = self.built();
+                self.take_reference(reference, shape);
+                self.stretch.learned = true;
                 return true;
             }
         } else if quiet_now {
-            self.build(link, passed_s);
-            let whole = self.building_s >= REFERENCE_S;
-            if whole {
-                self.take_reference();
-            }
-            if time.saturating_sub(self.sampled_ns) as f64 / 1e9 >= config.refresh_s {
-                self.add(sample, config.samples, time);
-                self.level = quantile(&self.samples, config.quantile);
-            }
-            return whole;
+            return self.refresh(link, sample, passed_s, time, config);
         } else {
-            // Half a quiet stretch is no reference.
-            self.building = ReferenceBuilder::default();
-            self.shape = ProfileBuilder::default();
-            self.building_s = 0.0;
+            self.disturb();
         }
         false
+    }
+
+    /// Keeps what is known up to date by a quiet window; true when the channel was.
+    fn refresh(
+        &mut self,
+        link: &CleanLink,
+        sample: f32,
+        passed_s: f64,
+        time: i64,
+        config: &PresenceConfig,
+    ) -> bool {
+        let hold_s = if self.stretch.learned { 0.0 } else { config.hold_s };
+        self.stretch.seconds += passed_s;
+        if self.stretch.seconds < hold_s {
+            return false;
+        }
+        let since = |then: i64| time.saturating_sub(then) as f64 / 1e9;
+        self.build(link, passed_s);
+        if self.building_s >= REFERENCE_S {
+            let (reference, shape) = self.built();
+            self.stretch.channel = Some((time, reference, shape));
+        }
+        let newest = self.stretch.samples.back().map_or(self.sampled_ns, |(at, _)| *at);
+        if since(newest) >= config.refresh_s {
+            self.stretch.samples.push_back((time, sample));
+        }
+        while let Some((at, sample)) = self.stretch.samples.front().copied()
+            && since(at) >= hold_s
+        {
+            self.stretch.samples.pop_front();
+            let hours = at.saturating_sub(self.sampled_ns).max(0) as f32 / 3.6e12;
+            self.add(sample, config.samples, at);
+            let most = match self.level {
+                Some(level) if !self.stretch.learned => level * (1.0 + config.rise_per_h * hours.min(1.0)),
+                _ => f32::INFINITY,
+            };
+            self.level = quantile(&self.samples, config.quantile).map(|level| level.min(most));
+        }
+        let made = self.stretch.channel.take_if(|(made, ..)| since(*made) >= hold_s);
+        let taken = made.is_some();
+        if let Some((_, reference, shape)) = made {
+            self.take_reference(reference, shape);
+        }
+        taken
+    }
+
+    /// It was not quiet: what came shortly before may have been somebody who kept still.
+    fn disturb(&mut self) {
+        self.stretch = Stretch::default();
+        self.built();
     }
 
     /// Believes what was kept, or gives it up, by a window in which nothing moves; true when that was decided.
@@ -289,14 +347,19 @@ impl Quiet {
         self.building_s += passed_s;
     }
 
-    fn take_reference(&mut self) {
-        if let Some(reference) = std::mem::take(&mut self.building).finish() {
+    /// What was in the making.
+    fn built(&mut self) -> (ReferenceBuilder, ProfileBuilder) {
+        self.building_s = 0.0;
+        (std::mem::take(&mut self.building), std::mem::take(&mut self.shape))
+    }
+
+    fn take_reference(&mut self, reference: ReferenceBuilder, shape: ProfileBuilder) {
+        if let Some(reference) = reference.finish() {
             self.reference = Some(Arc::new(reference));
         }
-        if let Some(profile) = std::mem::take(&mut self.shape).finish() {
+        if let Some(profile) = shape.finish() {
             self.profile = Some(profile.into());
         }
-        self.building_s = 0.0;
     }
 }
 
