@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use invispose_pipeline::evaluation::ghosts::{GhostPlan, haunt};
 use invispose_pipeline::evaluation::recordings::Recording;
-use invispose_pipeline::evaluation::{self, SUITES};
+use invispose_pipeline::evaluation::{self, SUITES, lived};
 use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId};
 
@@ -95,4 +95,24 @@ fn activities_of_another_day_are_told_apart() {
     let figure = |f: &evaluation::report::Figures| f["balanced_accuracy"].as_f64().unwrap();
     // Chance is 0.1.
     assert!(figure(&report.metrics) > 0.7 && figure(&report.metrics) > figure(&report.baseline) + 0.2);
+}
+
+#[test]
+fn a_lived_in_room_is_told_from_an_empty_one() {
+    let options = lived::Options {
+        scenes: 1,
+        empty_s: vec![[0.0, 10.0], [40.0, 55.0]],
+        hop: Duration::from_millis(500),
+    };
+    let report = lived::run(&options, &PresenceConfig::default(), true).unwrap();
+    let metric = |name: &str| report.metrics[name].as_f64().unwrap();
+    // Half a minute of presence and nine seconds after it, in half seconds.
+    assert!((75.0..=80.0).contains(&metric("windows")), "{}", metric("windows"));
+    assert!(metric("recall") > 0.7 && metric("specificity") == 1.0, "{:?}", report.metrics);
+    assert!(metric("longest_unseen_s") < 10.0);
+    assert!(report.metrics.contains_key("walking"));
+    for plot in &report.plots {
+        assert!(plot.chosen.is_some() && plot.lines.iter().all(|(_, points)| points.len() >= 4), "{plot:?}");
+    }
+    assert_eq!(report.plots.len(), 4);
 }

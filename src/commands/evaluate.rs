@@ -19,12 +19,13 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
     let real: Vec<&str> = evaluation::SUITES.iter().map(|(name, _)| *name).collect();
     match args.suite.as_str() {
         "tracking" => understanding::tracking(config, args.plots.as_deref(), args.json),
+        "presence-sim" => understanding::presence(config, args.plots.as_deref(), args.json),
         "falls-sim" => understanding::falls(config, args.plots.as_deref(), args.json),
         name if real.contains(&name) => recorded(config, name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose(suite, args),
             Err(_) => bail!(
-                "no suite {name:?}; there are seen-room, unseen-room, empty-room, tracking, falls-sim (simulated) and, with \
+                "no suite {name:?}; there are seen-room, unseen-room, empty-room, presence-sim, tracking, falls-sim (simulated) and, with \
                  --data DIR, {}",
                 real.join(", ")
             ),

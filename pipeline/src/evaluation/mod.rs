@@ -8,6 +8,7 @@ pub mod falls;
 pub mod ghosts;
 pub mod har_geotec;
 pub mod har_wiar;
+pub mod lived;
 pub mod motion;
 mod npy;
 pub mod occupancy;

@@ -4,11 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use invispose_pipeline::evaluation::{falls, tracking};
+use invispose_pipeline::evaluation::{falls, lived, tracking};
 use serde_json::json;
 
 use crate::config::Config;
 use crate::output;
+
+/// `--suite presence-sim`
+pub fn presence(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let report = lived::run(&lived::Options::default(), &config.presence, plots.is_some())
+        .context("simulated scenes")?;
+    if let Some(folder) = plots {
+        crate::commands::plots::write(&report.plots, folder)?;
+    }
+    if json {
+        return output::line(serde_json::to_string(&report)?);
+    }
+    output::write(|out| write!(out, "{report}"))
+}
 
 /// `--suite tracking`
 pub fn tracking(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
