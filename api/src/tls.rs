@@ -10,7 +10,8 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
 
-use crate::listen::TlsFiles;
+use crate::Time;
+use crate::listen::{TlsFiles, end_of};
 
 /// Why TLS is not possible.
 #[derive(Debug, Error)]
@@ -89,6 +90,11 @@ pub(crate) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// When the first of the certificates in a file ends; `None` where none of them says it.
+pub(crate) fn end(path: &Path) -> Result<Option<Time>, TlsError> {
+    Ok(certificates(path)?.iter().filter_map(end_of).min())
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -115,13 +115,16 @@ async fn a_certificate_is_renewed_while_the_server_runs() {
         ..limits(|c| c.allowed_hosts = vec!["pose.example".into()])
     };
     let server = Server::with(options).await;
-
     for (alpn, two) in [(&["h2", "http/1.1"][..], true), (&["http/1.1"], false), (&[], false)] {
         let stream = encrypted(&server, &client(&ours, None, alpn)).await.unwrap();
         let (status, version, headers) = ask(stream, two, "pose.example").await.unwrap();
         assert_eq!((status, version), (StatusCode::OK, if two { Version::HTTP_2 } else { Version::HTTP_11 }));
         assert!(headers.contains_key("strict-transport-security"));
     }
+    let day_s = 24 * 3600;
+    let ends = server.state.connections().certificate_ends.get() as i64 - common::now_ns() / 1_000_000_000;
+    assert!((day_s..=2 * day_s).contains(&ends), "two days from when it was made: {ends} s");
+
     let stream = encrypted(&server, &client(&ours, None, &[])).await.unwrap();
     let (.., headers) = ask(stream, false, "localhost").await.unwrap();
     assert!(!headers.contains_key("strict-transport-security"), "the name belongs to other servers as well");
@@ -215,7 +218,7 @@ async fn a_unix_socket_serves_those_who_may_open_it() {
 
 #[tokio::test]
 async fn who_is_slow_to_ask_is_cut_and_others_are_served() {
-    let server = Server::with(limits(|c| c.head_timeout = Duration::from_millis(300))).await;
+    let server = Server::with(limits(|c| c.head_timeout = Duration::from_secs(1))).await;
     let mut slow = Vec::new();
     for beginning in [
         "",
@@ -298,7 +301,7 @@ async fn one_address_has_so_many_connections_and_sockets_count() {
 
 #[tokio::test]
 async fn a_socket_that_falls_silent_is_closed() {
-    let server = Server::with(limits(|c| c.socket_idle = Duration::from_millis(400))).await;
+    let server = Server::with(limits(|c| c.socket_idle = Duration::from_secs(2))).await;
     // It answers pings, as every client does while it reads.
     let mut lively = server.socket_at("/ws/v1/stream", None, None).await.unwrap();
     assert_eq!(lively.receive().await["type"], "connection");

@@ -149,7 +149,19 @@ struct Inner {
     device: Mutex<Option<String>>,
     faults: Mutex<BTreeMap<Part, String>>,
     stages: Mutex<BTreeMap<&'static str, Arc<StageStats>>>,
+    network: NetworkStats,
     trails: Trails,
+}
+
+/// What the network was asked, on whichever device it runs.
+#[derive(Debug, Default)]
+pub struct NetworkStats {
+    /// Runs, each of a batch of windows of all sites.
+    pub runs: Counter,
+    /// Windows of these runs.
+    pub windows: Counter,
+    /// Nanoseconds from handing the windows over to having the answers, copies to the device and back included.
+    pub busy_ns: Counter,
 }
 
 /// One stage's account.
@@ -214,6 +226,11 @@ impl Health {
     /// The account of a stage, made at first use.
     pub fn stage(&self, name: &'static str) -> Arc<StageStats> {
         self.inner.stages.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
+    }
+
+    /// The account of the network.
+    pub fn network(&self) -> &NetworkStats {
+        &self.inner.network
     }
 
     /// Where frames are on their way.

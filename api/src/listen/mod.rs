@@ -2,6 +2,7 @@
 
 mod connection;
 mod crowd;
+mod expiry;
 mod tls;
 mod unix;
 
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 pub(crate) use self::connection::{Fruitless, Patience, Protocols};
 pub(crate) use self::crowd::{Crowd, Seat};
+pub(crate) use self::expiry::end_of;
 pub use self::tls::{Tls, TlsFiles};
 use self::unix::UnixSocket;
 
@@ -44,6 +46,8 @@ pub struct ConnectionStats {
     pub reloads: Counter,
     /// Times that it could not be used.
     pub failed_reloads: Counter,
+    /// Unix time at which the first certificate of the chain in use ends, seconds; 0 where that is not known.
+    pub certificate_ends: Counter,
 }
 
 impl ConnectionStats {

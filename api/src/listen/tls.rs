@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use super::ConnectionStats;
+use crate::Time;
 use crate::tls::{self, TlsError};
 
 /// From one look at the files to the next.
@@ -52,7 +53,20 @@ pub struct Tls {
 #[derive(Debug)]
 struct Inner {
     files: TlsFiles,
-    config: RwLock<Arc<ServerConfig>>,
+    shown: RwLock<Shown>,
+}
+
+#[derive(Clone, Debug)]
+struct Shown {
+    config: Arc<ServerConfig>,
+    /// When the first certificate of the chain ends.
+    ends: Option<Time>,
+}
+
+impl Shown {
+    fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self { config: tls::server(files)?, ends: tls::end(&files.certificate)? })
+    }
 }
 
 impl Tls {
@@ -61,13 +75,28 @@ impl Tls {
     /// # Errors
     /// A file cannot be read or used, or the key is not the certificate's.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = RwLock::new(tls::server(&files)?);
-        Ok(Self { inner: Arc::new(Inner { files, config }) })
+        let shown = RwLock::new(Shown::load(&files)?);
+        Ok(Self { inner: Arc::new(Inner { files, shown }) })
+    }
+
+    fn shown(&self) -> Shown {
+        self.inner.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What new connections are made with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.inner.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown().config
+    }
+
+    /// When the first certificate of the chain ends; `None` where none of them says it.
+    pub fn ends(&self) -> Option<Time> {
+        self.shown().ends
+    }
+
+    /// Tells of the certificate in use.
+    pub(crate) fn tell(&self, stats: &ConnectionStats) {
+        let seconds = self.ends().map_or(0, |at| at.as_ns().div_euclid(1_000_000_000));
+        stats.certificate_ends.set(u64::try_from(seconds).unwrap_or(0));
     }
 
     /// Reads the files again. New connections get the new certificate; where it cannot be used, the old one stays.
@@ -75,8 +104,8 @@ impl Tls {
     /// # Errors
     /// Why it stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = tls::server(&self.inner.files)?;
-        *self.inner.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let shown = Shown::load(&self.inner.files)?;
+        *self.inner.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
         Ok(())
     }
 
@@ -101,6 +130,7 @@ impl Tls {
         match self.reload() {
             Ok(()) => {
                 stats.reloads.add(1);
+                self.tell(stats);
                 tracing::info!(%certificate, "TLS certificate read again");
             }
             Err(error) => {

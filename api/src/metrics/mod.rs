@@ -67,6 +67,11 @@ fn connections(out: &mut Exposition, state: &ApiState) {
         let reloads = [("ok", &stats.reloads), ("failed", &stats.failed_reloads)];
         let reloads = reloads.into_iter().map(|(result, count)| (vec![result], count.get() as f64));
         out.write(Metric::TlsReloads, reloads.collect());
+        let ends = Some(stats.certificate_ends.get()).filter(|seconds| *seconds > 0);
+        out.write(
+            Metric::TlsCertificateEnds,
+            ends.map(|seconds| (vec![], seconds as f64)).into_iter().collect(),
+        );
     }
 }
 
@@ -101,6 +106,12 @@ fn pipeline(out: &mut Exposition, state: &ApiState) {
     each(Metric::StageGiven, |s| s.given as f64);
     each(Metric::StageBusy, |s| s.busy_ns as f64 / 1e9);
     each(Metric::StageQueued, |s| s.queued as f64);
+    let network = state.health().network();
+    if network.runs.get() > 0 {
+        out.one(Metric::NetworkRuns, network.runs.get() as f64);
+        out.one(Metric::NetworkWindows, network.windows.get() as f64);
+        out.one(Metric::NetworkBusy, network.busy_ns.get() as f64 / 1e9);
+    }
     let faults = state.health().faults();
     let labels = |part: &'_ Part| -> Vec<String> {
         [part.component(), part.site().unwrap_or_default(), part.source().unwrap_or_default()]

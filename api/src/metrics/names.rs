@@ -62,12 +62,14 @@ metrics! {
     WebSockets Gauge "websocket_connections_active" [] "Open WebSockets.";
     WebSocketMessages Counter "websocket_messages_total" ["direction" "type"] "Messages sent and received over WebSockets.";
     Subscriptions Gauge "invispose_subscriptions" ["protocol"] "Subscriptions that are being fed: operations of GraphQL, streaming calls of gRPC, topics of /ws/v1/stream.";
+    GraphqlRefused Counter "invispose_graphql_refused_total" ["reason"] "GraphQL requests refused before they were executed: the document was too_large, or other large queries kept the server busy.";
 
     Connections Gauge "invispose_connections" [] "Open connections, WebSockets among them.";
     ConnectionsAccepted Counter "invispose_connections_accepted_total" [] "Connections that were taken.";
     ConnectionsRefused Counter "invispose_connections_refused_total" [] "Connections refused because their address had as many as one may have.";
     ConnectionsFruitless Counter "invispose_connections_fruitless_total" [] "Connections that ended before a request: nothing useful came in time, or the TLS handshake failed.";
     TlsReloads Counter "invispose_tls_reloads_total" ["result"] "Times that the TLS certificate was read again, ok or failed.";
+    TlsCertificateEnds Gauge "invispose_tls_certificate_expiry_timestamp_seconds" [] "Unix time at which the first certificate of the chain that is shown ends.";
 
     SourceReceived Counter "invispose_source_received_total" ["source" "kind"] "Packets seen.";
     SourceAccepted Counter "invispose_source_accepted_total" ["source" "kind"] "Packets that entered the pipeline.";
@@ -81,6 +83,9 @@ metrics! {
     StageGiven Counter "invispose_stage_given_total" ["stage"] "Items a stage gave on.";
     StageBusy Counter "invispose_stage_busy_seconds_total" ["stage"] "Time a stage worked.";
     StageQueued Gauge "invispose_stage_queued" ["stage"] "Items that wait in the channel before a stage, as it last saw.";
+    NetworkRuns Counter "invispose_network_runs_total" [] "Runs of the network, each of a batch of windows.";
+    NetworkWindows Counter "invispose_network_windows_total" [] "Windows that the network has looked at.";
+    NetworkBusy Counter "invispose_network_seconds_total" [] "Time from handing windows to the network to having its answers, copies to a GPU and back included.";
     Faults Gauge "invispose_fault" ["component" "site" "source"] "1 for each standing fault.";
     Device Gauge "invispose_device_info" ["device"] "1; where cleanup and the network run, GPU or CPU, and why.";
     Model Gauge "invispose_model_info" ["site" "model" "calibrated"] "1; the model behind the site's newest frame.";

@@ -25,6 +25,8 @@ pub(crate) struct Traffic {
     operations: Gauge,
     topics: Gauge,
     calls: Gauge,
+    documents_refused: AtomicU64,
+    queries_turned_away: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,16 @@ impl Traffic {
         self.topics.enter()
     }
 
+    /// A GraphQL document was too large to be looked at.
+    pub(crate) fn refused_document(&self) {
+        self.documents_refused.fetch_add(1, Relaxed);
+    }
+
+    /// A large GraphQL query had no turn in time.
+    pub(crate) fn turned_away(&self) {
+        self.queries_turned_away.fetch_add(1, Relaxed);
+    }
+
     /// A message of a WebSocket. Kinds come from this program, never from a client.
     pub(crate) fn message(&self, direction: Direction, kind: &'static str) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,6 +158,9 @@ impl Traffic {
         let subscriptions = [("graphql", &self.operations), ("grpc", &self.calls), ("stream", &self.topics)];
         let samples = subscriptions.into_iter().map(|(protocol, gauge)| (vec![protocol], gauge.get()));
         out.write(Metric::Subscriptions, samples.collect());
+        let refused = [("too_large", &self.documents_refused), ("busy", &self.queries_turned_away)];
+        let samples = refused.into_iter().map(|(reason, count)| (vec![reason], count.load(Relaxed) as f64));
+        out.write(Metric::GraphqlRefused, samples.collect());
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use invispose_api::Time;
 use invispose_api::listen::Tls;
 use invispose_api::store::{self, Store};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
@@ -18,6 +19,8 @@ use crate::data_dir::DataDir;
 
 /// Time for a broker or a database to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A certificate that ends within this time should be replaced.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Looks at everything, the cheapest first.
 pub async fn all(config: &Config) -> anyhow::Result<Vec<Finding>> {
@@ -132,7 +135,7 @@ fn tls(config: &Config, found: &mut Vec<Finding>) {
     let Some(files) = config.tls.files() else { return };
     let key = files.key.clone();
     found.push(match Tls::load(files) {
-        Ok(_) => Finding::ok(CHECK, format!("{} and its key can be used", config.tls.certificate_file)),
+        Ok(tls) => certificate(CHECK, &config.tls.certificate_file, tls.ends(), Time::now()),
         Err(e) => Finding::error(
             CHECK,
             e.to_string(),
@@ -146,6 +149,20 @@ fn tls(config: &Config, found: &mut Vec<Finding>) {
             format!("{key} can be read by everybody"),
             format!("chmod o-rwx {key}"),
         ));
+    }
+}
+
+/// One that can be used, and for how long.
+fn certificate(check: &'static str, file: &str, ends: Option<Time>, now: Time) -> Finding {
+    const FIX: &str = "put a new certificate in its place: the server reads it by itself";
+    let Some(ends) = ends else { return Finding::ok(check, format!("{file} and its key can be used")) };
+    let left_s = ends.as_ns().saturating_sub(now.as_ns()) / 1_000_000_000;
+    match left_s {
+        ..=0 => Finding::error(check, format!("{file} ended at {ends}"), FIX),
+        _ if left_s < SOON.as_secs().cast_signed() => {
+            Finding::warning(check, format!("{file} and its key can be used, but only until {ends}"), FIX)
+        }
+        _ => Finding::ok(check, format!("{file} and its key can be used until {ends}")),
     }
 }
 
@@ -187,7 +204,7 @@ async fn database(config: &Config) -> Finding {
             Err(_) => Finding::error(CHECK, "PostgreSQL does not answer", fix),
         };
     }
-    let path = config.data_dir.join("invispose.sqlite");
+    let path = Store::file(&config.data_dir);
     if !path.exists() {
         return Finding::ok(CHECK, "SQLite, will be made");
     }
@@ -262,4 +279,25 @@ fn device(config: &Config) -> Vec<Finding> {
         },
     );
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::Grade;
+
+    #[test]
+    fn certificates_are_watched() {
+        let day_ns = 24 * 3600 * 1_000_000_000;
+        let now = Time::from_ns(1_800_000_000_000_000_000);
+        let grade = |days: i64| {
+            let ends = Time::from_ns(now.as_ns() + days * day_ns);
+            certificate("TLS", "server.pem", Some(ends), now).grade
+        };
+        assert_eq!(
+            [-1, 0, 1, 13, 15, 400].map(grade),
+            [Grade::Error, Grade::Error, Grade::Warning, Grade::Warning, Grade::Ok, Grade::Ok]
+        );
+        assert_eq!(certificate("TLS", "server.pem", None, now).grade, Grade::Ok);
+    }
 }

@@ -157,7 +157,13 @@ impl Inference {
         let mut answers: Vec<Option<Vec<Observation>>> = vec![None; batch.len()];
         let model = self.model.as_mut();
         if let Some(model) = model.filter(|_| !inputs.is_empty()) {
-            match model.predict(&inputs) {
+            let began = Instant::now();
+            let predicted = model.predict(&inputs);
+            let network = self.health.network();
+            network.runs.add(1);
+            network.windows.add(inputs.len() as u64);
+            network.busy_ns.add(began.elapsed().as_nanos() as u64);
+            match predicted {
                 Ok(seen) => {
                     self.health.set_fault("inference", None);
                     if let Some(moved) = model.take_moved() {
