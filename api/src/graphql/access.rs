@@ -142,6 +142,9 @@ pub(super) fn permitted(state: &ApiState, request: &mut Request) -> Result<(), S
     check(state, &asked).map_err(|denied| forbidden(&denied))
 }
 
+/// Data of a request that must change nothing. A document that is named by its hash shows only when it is executed what it is.
+pub(super) struct ReadOnly;
+
 /// Looks at every document that is executed.
 pub(super) struct Checks;
 
@@ -193,6 +196,9 @@ impl Extension for Check {
         asked.retain(|a| a.field.as_ref().is_none_or(|(root, field)| exists(ctx, root, field)));
         check(state(ctx)?, &asked).map_err(|denied| forbidden(&denied))?;
         asked.retain(|a| a.operation.changes());
+        if ctx.data_opt::<ReadOnly>().is_some() && !asked.is_empty() {
+            return Err(ServerError::new("mutations are sent with POST", None));
+        }
         *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         Ok(document)
     }

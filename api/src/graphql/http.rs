@@ -7,13 +7,14 @@ use async_graphql::{Request, Variables};
 use async_graphql_axum::GraphQLResponse;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::access::{exceeded_in, is_forbidden};
+use super::access::{ReadOnly, exceeded_in, is_forbidden};
 use super::sse::{self, EVENT_STREAM};
-use super::{Transport, unexecuted};
+use super::turns::busy_in;
+use super::{Transport, bounds, unexecuted};
 use crate::ApiState;
 use crate::metrics::CarriesErrors;
 use crate::problem::Problem;
@@ -79,15 +80,35 @@ fn not_acceptable() -> Response {
 }
 
 /// Executes a request, or where the client asked for events begins to.
-async fn execute(transport: &Transport, state: ApiState, accepted: Accepted, request: Request) -> Response {
+async fn execute(
+    transport: &Transport,
+    state: ApiState,
+    accepted: Accepted,
+    mut request: Request,
+    method: &Method,
+) -> Response {
     // A persisted document is named by its hash.
     if request.query.trim().is_empty() && !request.extensions.contains_key("persistedQuery") {
         return unreadable(accepted.media, "query: is required");
     }
+    let media = accepted.media;
+    if let Err(error) = bounds::check(&mut request) {
+        state.traffic().refused_document();
+        return answered(media, async_graphql::Response::from_errors(vec![error]));
+    }
+    if method == Method::GET {
+        if is_mutation(&mut request) {
+            // Following a link must change nothing.
+            let mut refused = unreadable(media, "mutations are sent with POST");
+            *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return refused;
+        }
+        request = request.data(ReadOnly);
+    }
     if accepted.events {
         return sse::answer(transport, &state, request);
     }
-    let media = accepted.media;
     let result = transport.schema.execute(request.data(state)).await;
     let errors = !result.errors.is_empty();
     let mut response = answered(media, result);
@@ -100,6 +121,9 @@ async fn execute(transport: &Transport, state: ApiState, accepted: Accepted, req
 fn answered(media: Media, result: async_graphql::Response) -> Response {
     if let Some(exceeded) = exceeded_in(&result) {
         return exceeded.into_response();
+    }
+    if let Some(busy) = busy_in(&result) {
+        return busy.into_response();
     }
     if unexecuted(&result) {
         // Then there is no `data`, and the strict media type says so in the status.
@@ -128,7 +152,7 @@ pub(super) async fn post(
             .into_response();
     }
     match serde_json::from_slice::<Request>(&body) {
-        Ok(request) => execute(&transport, state, accepted, request).await,
+        Ok(request) => execute(&transport, state, accepted, request, &Method::POST).await,
         Err(e) => unreadable(accepted.media, format!("the body is no GraphQL request: {e}")),
     }
 }
@@ -161,14 +185,7 @@ pub(super) async fn get(
             Err(e) => return unreadable(accepted.media, format!("extensions: no JSON object: {e}")),
         }
     }
-    if is_mutation(&mut request) {
-        // Following a link must change nothing.
-        let mut refused = unreadable(accepted.media, "mutations are sent with POST");
-        *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return refused;
-    }
-    execute(&transport, state, accepted, request).await
+    execute(&transport, state, accepted, request, &Method::GET).await
 }
 
 fn is_mutation(request: &mut Request) -> bool {

@@ -21,7 +21,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::AbortHandle;
 
-use super::{Schema, access, unexecuted};
+use super::{Schema, access, bounds, unexecuted};
 use crate::ApiState;
 use crate::metrics::Traffic;
 
@@ -144,7 +144,8 @@ impl Hub {
     }
 
     fn join(&self, state: &ApiState, mut request: Request) -> Answers {
-        if let Err(error) = access::permitted(state, &mut request) {
+        let looked = bounds::check(&mut request).inspect_err(|_| state.traffic().refused_document());
+        if let Err(error) = looked.and_then(|()| access::permitted(state, &mut request)) {
             let refused = Answer::new(&Response::from_errors(vec![error]));
             return stream::once(async { refused }).boxed();
         }
@@ -294,4 +295,27 @@ fn follow_all(row: broadcast::Receiver<Option<Arc<Answer>>>, running: Arc<Runnin
         }
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_falls_behind_happenings_is_told_how_far() {
+        let key =
+            Key { document: String::new(), operation: None, variables: String::new(), rights: String::new() };
+        let (row, heard) = broadcast::channel(2);
+        let feed = Feed::All { row: row.clone(), first: Mutex::default(), ended: Arc::default() };
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let running = Running { key, feed, task, all: Arc::default() };
+        for n in 0..5 {
+            let text = n.to_string();
+            let sent = row.send(Some(Arc::new(Answer { text, executed: true })));
+            assert!(sent.is_ok());
+        }
+        let texts: Vec<String> = follow_all(heard, Arc::new(running)).map(|a| a.text.clone()).collect().await;
+        assert_eq!(texts.len(), 1, "that is the end: {texts:?}");
+        assert!(texts.iter().all(|text| text.contains("3 events were missed")), "{texts:?}");
+    }
 }

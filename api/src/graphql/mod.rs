@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod bounds;
 mod calibration;
 mod coercion;
 mod events;
@@ -17,18 +18,20 @@ mod setup;
 mod sse;
 mod subscription;
 mod system;
+mod turns;
 mod types;
 mod ws;
 
 use async_graphql::extensions::apollo_persisted_queries::{ApolloPersistedQueries, LruCacheStorage};
-use async_graphql::{Context, ErrorExtensions, MergedObject, MergedSubscription, Response, Value};
+use async_graphql::{Context, ErrorExtensions, MergedObject, MergedSubscription, Request, Response, Value};
 use axum::Router;
 use axum::routing::get;
+use invispose_pipeline::Health;
 
 use self::hub::Hub;
-use crate::ApiState;
 use crate::query::{Field, Filter, MAX_PAGE, QueryError, Selection};
 use crate::sockets::Sockets;
+use crate::{ApiConfig, ApiState};
 
 /// The schema of this API.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -87,6 +90,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
         .extension(ApolloPersistedQueries::new(LruCacheStorage::new(PERSISTED)))
         .extension(coercion::Coercion)
         .extension(access::Checks)
+        .extension(turns::Turns::new())
 }
 
 /// The schema in the schema definition language, as checked in at `api/schema.graphql`.
@@ -136,6 +140,23 @@ pub(crate) fn routes(state: &ApiState, sockets: Sockets) -> Router {
         .route("/graphql", get(http::get).post(http::post))
         .route("/graphql/ws", get(ws::upgrade))
         .with_state(transport)
+}
+
+/// For the fuzz targets: reads a request over HTTP, and a message over a WebSocket.
+pub(crate) fn decode(bytes: &[u8]) {
+    if let Ok(request) = serde_json::from_slice(bytes) {
+        decode_request(request);
+    }
+    ws::decode(bytes);
+}
+
+fn decode_request(mut request: Request) {
+    if bounds::check(&mut request).is_ok() {
+        let _ = access::permitted(
+            &ApiState::new(Vec::new(), Health::default(), ApiConfig::default()),
+            &mut request,
+        );
+    }
 }
 
 impl QueryError {

@@ -263,3 +263,13 @@ async fn next(operations: &mut HashMap<String, Answers>, turn: &mut usize) -> (S
     })
     .await
 }
+
+/// For the fuzz targets: reads what a client says.
+pub(super) fn decode(bytes: &[u8]) {
+    match serde_json::from_slice(bytes) {
+        Ok(ClientMessage::ConnectionInit { payload }) => drop(token(&payload).map(str::len)),
+        Ok(ClientMessage::Subscribe { payload, .. }) => super::decode_request(*payload),
+        Ok(message) => drop(message.kind()),
+        Err(_) => {}
+    }
+}
