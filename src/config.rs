@@ -129,6 +129,8 @@ pub struct AuthSection {
     pub token_minutes: u32,
     /// Days for which it can be refreshed.
     pub refresh_days: u32,
+    /// Seconds by which the clocks of those who make tokens may differ from this one's.
+    pub leeway_s: u32,
     /// An OAuth2 or OpenID Connect provider whose tokens are taken too; empty: none.
     pub issuer: String,
     /// As which its tokens name this server.
@@ -144,6 +146,7 @@ impl Default for AuthSection {
             key_file: PathBuf::new(),
             token_minutes: 24 * 60,
             refresh_days: 30,
+            leeway_s: 30,
             issuer: String::new(),
             audience: String::new(),
             keys_url: String::new(),
@@ -377,6 +380,7 @@ impl Config {
             signing_key: Some(key),
             token_ttl: Duration::from_secs(u64::from(self.auth.token_minutes) * 60),
             refresh_ttl: Duration::from_secs(u64::from(self.auth.refresh_days) * 86_400),
+            leeway: Duration::from_secs(u64::from(self.auth.leeway_s)),
             provider: given(&self.auth.issuer).map(|issuer| ProviderConfig {
                 issuer,
                 audience: self.auth.audience.clone(),
@@ -602,6 +606,12 @@ fn check(config: Config) -> anyhow::Result<Config> {
 fn check_auth(auth: &AuthSection) -> anyhow::Result<()> {
     if auth.token_minutes == 0 || auth.refresh_days == 0 {
         bail!("auth.token_minutes and auth.refresh_days must be at least 1");
+    }
+    if auth.leeway_s > 300 {
+        bail!(
+            "auth.leeway_s: {} is more than 300, for which a stolen token should not outlive its end",
+            auth.leeway_s
+        );
     }
     if auth.issuer.is_empty() {
         if !auth.audience.is_empty() || !auth.keys_url.is_empty() {

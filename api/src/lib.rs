@@ -19,6 +19,8 @@ mod door;
 mod event_feed;
 mod export;
 mod feed;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graphql;
 pub mod grpc;
 mod guard;

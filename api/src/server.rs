@@ -6,11 +6,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::{BoxError, Router};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
@@ -51,18 +51,21 @@ pub fn router(state: ApiState, loopback: bool, closing: watch::Receiver<bool>) -
 
 /// The routes and what every request passes before them and every answer after them. The layers are around the router as a whole: a
 /// router's own are around each of its routes, where every request clones and boxes each of them.
-fn service(
+pub(crate) fn service<B>(
     state: ApiState,
     loopback: bool,
     closing: watch::Receiver<bool>,
-) -> impl tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
+) -> impl tower::Service<Request<B>, Response = Response, Error = Infallible, Future: Send + 'static>
 + Clone
 + Send
-+ 'static {
++ 'static
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let config = state.config().clone();
     let (names, traffic) = (state.names().clone(), state.traffic().clone());
     ServiceBuilder::new()
-        .map_request(|request: Request<Incoming>| hide_tokens(request.map(Body::new)))
+        .map_request(|request: Request<B>| hide_tokens(request.map(Body::new)))
         .map_response(|response: Response<_>| response.map(Body::new))
         // What is the server's fault is logged where it is known; a probe that says "not ready" is no fault.
         .layer(TraceLayer::new_for_http().on_failure(DefaultOnFailure::new().level(Level::DEBUG)))
@@ -93,6 +96,7 @@ pub async fn serve(
     background.spawn(async move { access.access().keep_up().await });
     if let Some(tls) = listeners.tls() {
         state.connections().encrypted.set(1);
+        tls.tell(state.connections());
         background.spawn(tls.clone().watch(state.connections().clone()));
     }
     let (close, closing) = watch::channel(false);
@@ -105,7 +109,7 @@ pub async fn serve(
         headers: config.headers,
         header_bytes: config.header_bytes,
     }));
-    let service = TowerToHyperService::new(service(state.clone(), loopback, closing.clone()));
+    let service = TowerToHyperService::new(service::<Incoming>(state.clone(), loopback, closing.clone()));
     tokio::pin!(shutdown);
     loop {
         let accepted = async {

@@ -1,7 +1,8 @@
 //! `invispose token`: access for those who have none yet.
 
 use anyhow::{Context, bail};
-use invispose_api::access::{Grant, SigningKey, Tier};
+use invispose_api::access::{self, Grant, SigningKey, Tier};
+use invispose_api::store::Store;
 
 use crate::cli::{Token, TokenCreate};
 use crate::config::{Config, check_site_id};
@@ -31,5 +32,24 @@ fn create(args: &TokenCreate, config: &Config) -> anyhow::Result<()> {
         tier: if args.premium { Tier::Premium } else { Tier::Authenticated },
         ..Grant::default()
     };
-    output::line(format_args!("{}", key.mint(&grant, args.ttl)?))
+    let token = key.mint(&grant, args.ttl)?;
+    if let Err(reason) = note(config, &grant) {
+        output::note(format_args!("not in the audit log: {reason:#}"));
+    }
+    output::line(format_args!("{token}"))
+}
+
+/// Writes into the audit log that a token was made, where there is a database yet.
+fn note(config: &Config, grant: &Grant) -> anyhow::Result<()> {
+    let database = config.database.store(&config.data_dir);
+    if database.url.is_none() && !Store::file(&config.data_dir).exists() {
+        return Ok(());
+    }
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(database).await?;
+        access::note_token(&store, &user, grant).await?;
+        anyhow::Ok(())
+    })
 }

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::principal::Principal;
+use super::scope::names;
+use super::token::Grant;
 use crate::Time;
 use crate::store::{AuditEntry, Outcome, Store};
 
@@ -49,6 +51,18 @@ fn entry(who: &Principal, address: Option<IpAddr>, operation: String, object: &s
         detail: String::new(),
         times: 1,
     }
+}
+
+/// A token was made on the command line.
+pub(super) fn of_command_line(user: &str, grant: &Grant) -> AuditEntry {
+    let Grant { subject, scopes, sites, .. } = grant;
+    let sites = sites.as_ref().map_or_else(
+        || "all sites".to_owned(),
+        |sites| sites.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    );
+    let who = if user.is_empty() { "command line".to_owned() } else { format!("{user} on the command line") };
+    let object = format!("{subject}: {}; {sites}", names(scopes, " "));
+    AuditEntry { who, ..entry(&Principal::program(), None, "token create".to_owned(), &object) }
 }
 
 impl Audit {

@@ -3,18 +3,20 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, OriginalUri, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
 
+use super::Access;
+use super::credentials::{UrlToken, credentials};
 use super::operations::{self, Needs, Operation, What};
 use super::principal::{Denied, Principal};
 use super::token::Reason;
-use super::{Access, Exceeded};
+use super::visitor::Visitor;
 use crate::ApiState;
 use crate::listen::Peer;
 use crate::metrics::Route;
@@ -26,13 +28,9 @@ const METHODS: &str = "/{*method}";
 /// Lets requests in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    state: ApiState,
-    required: bool,
+    pub(super) state: ApiState,
+    pub(super) required: bool,
 }
-
-/// A token that stood in the address, from where it was taken before anything could write it down.
-#[derive(Clone)]
-struct UrlToken(String);
 
 impl Gate {
     /// `loopback`: nobody but programs of this machine reaches the server.
@@ -42,7 +40,7 @@ impl Gate {
         Self { state, required }
     }
 
-    fn access(&self) -> &Access {
+    pub(super) fn access(&self) -> &Access {
         self.state.access()
     }
 
@@ -62,7 +60,11 @@ impl Gate {
         Some(coarse(address))
     }
 
-    async fn who(&self, token: Option<&str>, address: Option<IpAddr>) -> Result<Option<Principal>, Reason> {
+    pub(super) async fn who(
+        &self,
+        token: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Principal>, Reason> {
         match token {
             Some(token) => self.access().authenticate(token).await.map(Some),
             None if self.required => Ok(None),
@@ -142,60 +144,6 @@ fn coarse(address: IpAddr) -> IpAddr {
         IpAddr::V6(ip) if !ip.is_loopback() => Ipv6Addr::from(u128::from(ip) >> 64 << 64).into(),
         address => address,
     }
-}
-
-/// Takes tokens out of the address before anything can log it.
-pub(crate) fn hide_tokens(mut request: Request) -> Request {
-    if let Some((uri, token)) = without_token(request.uri()) {
-        *request.uri_mut() = uri.clone();
-        let extensions = request.extensions_mut();
-        if extensions.get::<OriginalUri>().is_some() {
-            extensions.insert(OriginalUri(uri));
-        }
-        extensions.insert(UrlToken(token));
-    }
-    request
-}
-
-fn without_token(uri: &Uri) -> Option<(Uri, String)> {
-    let query = uri.query()?;
-    let value = |pair: &str| {
-        let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
-        (name == "token" || name == "access_token").then(|| value.into_owned())
-    };
-    let token = query.split('&').find_map(value)?;
-    let kept: Vec<&str> = query.split('&').filter(|pair| value(pair).is_none()).collect();
-    let mut parts = uri.clone().into_parts();
-    let path = match kept.is_empty() {
-        true => uri.path().to_owned(),
-        false => format!("{}?{}", uri.path(), kept.join("&")),
-    };
-    parts.path_and_query = path.parse().ok();
-    Some((Uri::from_parts(parts).unwrap_or_default(), token))
-}
-
-/// What a request brings to say who sent it, in one way alone.
-fn credentials(parts: &Parts, in_url: bool) -> Result<Option<String>, Reason> {
-    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).map_err(|_| malformed());
-    let mut found = Vec::new();
-    for value in parts.headers.get_all(header::AUTHORIZATION) {
-        let value = text(value)?;
-        let (scheme, token) = value.split_once(' ').ok_or_else(malformed)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Reason::Malformed("Authorization is neither Bearer nor missing".into()));
-        }
-        found.push(token.trim().to_owned());
-    }
-    for value in parts.headers.get_all("x-api-key") {
-        found.push(text(value)?);
-    }
-    let url = parts.extensions.get::<UrlToken>().filter(|_| in_url);
-    found.extend(url.map(|UrlToken(token)| token.clone()));
-    if found.len() > 1 { Err(Reason::Twice) } else { Ok(found.pop()) }
-}
-
-fn malformed() -> Reason {
-    Reason::Malformed("it is no text".into())
 }
 
 /// Answers with events come to those who can set no headers.
@@ -315,118 +263,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiState {
     }
 }
 
-fn unasked() -> Problem {
+pub(super) fn unasked() -> Problem {
     tracing::error!("a route is in no table of operations");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; the log says what")
-}
-
-/// Somebody at the door of what looks at credentials by itself.
-#[derive(Clone)]
-pub(crate) struct Visitor {
-    gate: Gate,
-    address: Option<IpAddr>,
-    operation: &'static Operation,
-    token: Result<Option<String>, Reason>,
-    in_url: bool,
-}
-
-/// They are not let in.
-#[derive(Debug)]
-pub(crate) struct NotLetIn;
-
-impl Visitor {
-    /// The state as they may see it; `None` where they have to say who they are first.
-    pub(crate) async fn enter(&self) -> Result<Option<ApiState>, NotLetIn> {
-        match &self.token {
-            Ok(token) => match self.gate.who(token.as_deref(), self.address).await {
-                Ok(who) => Ok(who.map(|who| self.view(who))),
-                // Clients that follow the contract always give one.
-                Err(_) if self.in_url && !self.gate.required => {
-                    Ok(Some(self.view(Principal::anyone(self.address))))
-                }
-                Err(reason) => Err(self.refuse(Some(&reason))),
-            },
-            Err(reason) => Err(self.refuse(Some(reason))),
-        }
-    }
-
-    /// The state as the bearer of this token may see it.
-    pub(crate) async fn introduce(&self, token: &str) -> Result<ApiState, NotLetIn> {
-        match self.gate.access().authenticate(token).await {
-            Ok(who) => Ok(self.view(who)),
-            Err(reason) => Err(self.refuse(Some(&reason))),
-        }
-    }
-
-    fn view(&self, who: Principal) -> ApiState {
-        self.gate.state.seen_by(who).from(self.address)
-    }
-
-    /// They are sent away: without valid credentials, or without any.
-    pub(crate) fn refuse(&self, reason: Option<&Reason>) -> NotLetIn {
-        let why = if reason.is_some() { "credentials are not valid" } else { "no credentials" };
-        let nobody = Principal::nobody(self.address);
-        self.gate.access().refused(&nobody, self.address, self.operation, "", why);
-        if let Some(reason) = reason {
-            self.gate.access().complain(self.address, reason);
-        }
-        NotLetIn
-    }
-
-    /// Counts an attempt by the address alone.
-    pub(super) async fn knock(&self) -> Result<(), Exceeded> {
-        let tier = if self.gate.required {
-            Principal::nobody(self.address)
-        } else {
-            Principal::anyone(self.address)
-        };
-        match self.gate.access().charge(&tier, 1).await {
-            Some(Err(exceeded)) => Err(exceeded),
-            _ => Ok(()),
-        }
-    }
-
-    /// The whole state, for what asks for credentials of its own.
-    pub(super) fn state(&self) -> &ApiState {
-        &self.gate.state
-    }
-
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        self.address
-    }
-
-    pub(super) fn operation(&self) -> &'static Operation {
-        self.operation
-    }
-
-    pub(super) fn token(&self) -> &Result<Option<String>, Reason> {
-        &self.token
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(unasked)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn tokens_leave_the_address_and_nothing_else_does() {
-        for (before, after, token) in [
-            ("/ws/v1/stream?token=abc", "/ws/v1/stream", "abc"),
-            ("/ws?a=1&%74oken=x%2Ey&b=%20", "/ws?a=1&b=%20", "x.y"),
-            ("/ws?token=one&access_token=two&c", "/ws?c", "one"),
-        ] {
-            let (uri, found) = without_token(&before.parse().unwrap()).unwrap();
-            assert_eq!((uri.to_string().as_str(), found.as_str()), (after, token));
-        }
-        assert!(without_token(&"/ws?tokens=a&x=token".parse().unwrap()).is_none());
-    }
 }

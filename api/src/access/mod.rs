@@ -7,6 +7,7 @@
 //! Handlers get the state from the request, already cut down to what the caller may know of: nothing else gives it to them.
 
 mod audit;
+mod credentials;
 mod gate;
 pub(crate) mod keys;
 mod limits;
@@ -14,9 +15,11 @@ mod oauth;
 pub mod operations;
 mod principal;
 mod provider;
+mod refresh;
 mod scope;
 mod signature;
 mod token;
+mod visitor;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -36,7 +39,8 @@ use self::token::Reason;
 use crate::Time;
 use crate::store::{Store, StoreError};
 
-pub(crate) use gate::{Gate, Visitor, gate, hide_tokens};
+pub(crate) use credentials::hide_tokens;
+pub(crate) use gate::{Gate, gate};
 pub use keys::{digest as secret_hash, same as same_secret};
 pub use limits::RateLimits;
 pub(crate) use limits::{Allowance, Exceeded};
@@ -46,6 +50,7 @@ pub use principal::{Principal, Tier};
 pub use provider::{ProviderConfig, check_address};
 pub use scope::{Scope, UnknownScope};
 pub use token::{Grant, SigningKey};
+pub(crate) use visitor::Visitor;
 
 /// Who is let in, and how often.
 #[derive(Clone, Debug)]
@@ -60,6 +65,8 @@ pub struct AccessConfig {
     pub token_ttl: Duration,
     /// How long a refresh token is.
     pub refresh_ttl: Duration,
+    /// How far the clock of whoever made a token may be from this one's: it is taken for so long before it begins and after it ends.
+    pub leeway: Duration,
     /// Whose tokens are taken besides.
     pub provider: Option<ProviderConfig>,
     /// How often.
@@ -76,6 +83,7 @@ impl Default for AccessConfig {
             signing_key: None,
             token_ttl: Duration::from_secs(24 * 3600),
             refresh_ttl: Duration::from_secs(30 * 24 * 3600),
+            leeway: token::LEEWAY,
             provider: None,
             limits: RateLimits::default(),
             trusted_proxies: Vec::new(),
@@ -141,11 +149,11 @@ impl Access {
         let principal = if credentials.starts_with(keys::PREFIX) {
             self.keys.check(self.store(), credentials).await?
         } else {
-            let header = token::header(credentials)?;
+            let (header, leeway) = (token::header(credentials)?, self.config.leeway);
             match (header.alg, &self.config.signing_key, &self.provider) {
-                (Algorithm::HS256, Some(key), _) => key.check(credentials, &header)?,
+                (Algorithm::HS256, Some(key), _) => key.check(credentials, &header, leeway)?,
                 (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA, _, Some(provider)) => {
-                    provider.check(credentials, &header).await?
+                    provider.check(credentials, &header, leeway).await?
                 }
                 (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA, _, None) => {
                     return Err(Reason::NoProvider);
@@ -297,4 +305,19 @@ impl Access {
 
 fn is_revoked(all: &HashMap<String, i64>, who: &Principal) -> bool {
     !all.is_empty() && who.marks().iter().any(|mark| all.contains_key(mark))
+}
+
+/// Writes into the audit log that somebody with the data directory in hand has made a token.
+///
+/// # Errors
+/// The database is away.
+pub async fn note_token(store: &Store, user: &str, grant: &Grant) -> Result<(), StoreError> {
+    store.add_audit(&[audit::of_command_line(user, grant)]).await
+}
+
+/// For the fuzz targets: reads a token, and a key set with a token.
+pub(crate) fn decode(token: &str, keys: &[u8]) {
+    let key = SigningKey::new([7; 32]);
+    assert!(!key.signed(token), "nobody has the key");
+    provider::decode(keys, token);
 }

@@ -1,7 +1,4 @@
 //! `/oauth/token` and `/oauth/revoke`: an API key is an OAuth2 client (RFC 6749, 4.4), and gets tokens for what it may do itself.
-//!
-//! Refresh tokens are used once. One that comes a second time was stolen, or its successor was: then all of its family end
-//! (RFC 9700, 4.14.2).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,16 +12,15 @@ use base64::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::gate::{Visitor, unauthorized};
-use super::keys::{PREFIX, digest, same};
+use super::gate::unauthorized;
+use super::keys::PREFIX;
 use super::principal::{Principal, Tier};
+use super::refresh::{self, Kept, nanoseconds};
 use super::scope::{Scope, names};
 use super::token::{self, Grant, SigningKey, hex, random};
-use crate::store::{Refresh, Store, StoreError};
+use super::visitor::Visitor;
+use crate::store::{Store, StoreError};
 use crate::{ApiState, Time};
-
-/// How every refresh token begins.
-const REFRESH: &str = "ivr_";
 
 /// What a client asks for, as a form.
 #[derive(Deserialize)]
@@ -65,14 +61,6 @@ struct TokenAnswer {
     refresh_token: String,
     /// What it grants.
     scope: String,
-}
-
-/// What is kept of a refresh token's rights.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    client: String,
-    subject: String,
-    scopes: BTreeSet<Scope>,
 }
 
 /// An error as RFC 6749, 5.2 names it.
@@ -200,7 +188,9 @@ async fn given(
         }
         Some("refresh_token") => {
             let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
-            let (kept, old) = take(state, store, &id, &token).await?;
+            let taken = refresh::take(state, store, &id, &token).await?;
+            let (kept, old) =
+                taken.ok_or_else(|| Wrong("invalid_grant", "the refresh token is not valid".into()))?;
             // What the key has lost meanwhile, its tokens lose too.
             (kept.scopes.intersection(who.scopes()).copied().collect(), old.family, old.expires_ns)
         }
@@ -217,10 +207,6 @@ async fn given(
 
 fn missing(name: &str) -> Wrong {
     Wrong("invalid_request", format!("{name} is missing"))
-}
-
-fn nanoseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn narrowed(had: BTreeSet<Scope>, wanted: Option<&str>) -> Result<BTreeSet<Scope>, Wrong> {
@@ -257,45 +243,10 @@ async fn issue(
         family: Some(family.clone()),
     };
     let access_token = key.mint(&grant, ttl).map_err(|e| Wrong("server_error", e.to_string()))?;
-    let id = hex(&random::<8>());
-    let refresh_token = format!("{REFRESH}{id}_{}", hex(&random::<32>()));
     let kept = Kept { client, subject: who.name().to_owned(), scopes: scopes.clone() };
-    let body = serde_json::to_string(&kept).map_err(StoreError::from)?;
-    let hash = digest(&refresh_token);
-    store.add_refresh(&Refresh { id, family, hash, body, expires_ns, used: false }).await?;
+    let refresh_token = refresh::give(store, &kept, family, expires_ns).await?;
     let scope = names(&scopes, " ");
     Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: ttl.as_secs(), refresh_token, scope })
-}
-
-/// A refresh token of this client, whoever comes with it.
-async fn find(store: &Store, client: &str, token: &str) -> Result<Option<(Kept, Refresh)>, StoreError> {
-    let id = token.strip_prefix(REFRESH).and_then(|rest| rest.split('_').next()).unwrap_or_default();
-    let Some(found) = store.refresh(id).await? else { return Ok(None) };
-    let kept: Kept = serde_json::from_str(&found.body)?;
-    Ok((same(token, &found.hash) && kept.client == client).then_some((kept, found)))
-}
-
-async fn take(state: &ApiState, store: &Store, client: &str, token: &str) -> Result<(Kept, Refresh), Wrong> {
-    let invalid = || Wrong("invalid_grant", "the refresh token is not valid".into());
-    let (kept, found) = find(store, client, token).await?.ok_or_else(invalid)?;
-    let mark = token::family_mark(&found.family);
-    let now = Time::now().as_ns();
-    if found.expires_ns <= now || store.revocations().await?.iter().any(|(of, _)| *of == mark) {
-        return Err(invalid());
-    }
-    if found.used || !store.use_refresh(&found.id).await? {
-        tracing::warn!(client, "a refresh token came twice: all that came from it is revoked");
-        end(state, &found).await?;
-        return Err(invalid());
-    }
-    Ok((kept, found))
-}
-
-/// Ends a family: its refresh tokens, and the tokens that came from them.
-async fn end(state: &ApiState, token: &Refresh) -> Result<(), StoreError> {
-    let access = state.access();
-    let longest = Time::now().as_ns().saturating_add(nanoseconds(access.config().token_ttl));
-    access.revoke(token::family_mark(&token.family), Time::from_ns(longest.max(token.expires_ns))).await
 }
 
 /// Takes a token back (RFC 7009): the client that got it may, whoever bears it, and administrators.
@@ -345,13 +296,14 @@ async fn taken_back(
     own: bool,
     token: &str,
 ) -> Result<Option<String>, StoreError> {
-    if let (Some(client), Some(store), true) = (client, state.store(), token.starts_with(REFRESH)) {
-        let Some((_, found)) = find(store, client, token).await? else { return Ok(None) };
-        end(state, &found).await?;
+    if let (Some(client), Some(store), true) = (client, state.store(), token.starts_with(refresh::PREFIX)) {
+        let Some((_, found)) = refresh::find(store, client, token).await? else { return Ok(None) };
+        refresh::end(state, &found).await?;
         return Ok(Some(token::family_mark(&found.family)));
     }
     let Some(key) = &state.access().config().signing_key else { return Ok(None) };
-    let found = token::header(token).and_then(|header| key.check(token, &header));
+    let leeway = state.access().config().leeway;
+    let found = token::header(token).and_then(|header| key.check(token, &header, leeway));
     let Ok(found) = found else { return Ok(None) };
     let theirs = client.is_some_and(|id| found.marks().contains(&token::client_mark(id)));
     let admin = who.sites().is_none() && who.scopes().contains(&Scope::AdminAll);
@@ -359,7 +311,7 @@ async fn taken_back(
     else {
         return Ok(None);
     };
-    let leeway = i64::try_from(token::LEEWAY).unwrap_or(0).saturating_mul(1_000_000_000);
-    state.access().revoke(mark.clone(), Time::from_ns(until.as_ns().saturating_add(leeway))).await?;
+    let until = Time::from_ns(until.as_ns().saturating_add(nanoseconds(leeway)));
+    state.access().revoke(mark.clone(), until).await?;
     Ok(Some(mark.clone()))
 }

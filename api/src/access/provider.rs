@@ -14,15 +14,13 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 use url::Url;
 
 use super::principal::{Identity, Kind, Principal, Tier};
-use super::token::{Reason, moment, shortened, verified};
+use super::token::{self, Reason, moment, shortened, verified};
 use crate::tls;
 
 /// Between two fetches.
@@ -72,6 +70,20 @@ pub fn check_address(address: &str) -> Result<Url, String> {
 struct Discovery {
     issuer: String,
     jwks_uri: String,
+}
+
+/// A key set (RFC 7517, 5).
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<serde_json::Value>,
+}
+
+impl Keys {
+    /// A key of a kind that is not known does not hide the others.
+    fn known(self) -> Vec<Jwk> {
+        let keys = self.keys.into_iter().take(MOST_KEYS);
+        keys.filter_map(|key| serde_json::from_value(key).ok()).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -144,11 +156,16 @@ impl Provider {
     }
 
     /// Whom a token of the provider speaks for.
-    pub(super) async fn check(&self, token: &str, header: &Header) -> Result<Principal, Reason> {
+    pub(super) async fn check(
+        &self,
+        token: &str,
+        header: &Header,
+        leeway: Duration,
+    ) -> Result<Principal, Reason> {
         let key = self.key(header).await?;
         let key = DecodingKey::from_jwk(&key)?;
         let ProviderConfig { issuer, audience, .. } = &self.config;
-        let claims: Claims = verified(token, &key, header.alg, issuer, audience)?;
+        let claims: Claims = verified(token, &key, header.alg, issuer, audience, leeway)?;
         let words = [&claims.scope, &claims.scopes, &claims.scp].into_iter().flatten();
         // Providers have scopes of their own, such as `openid`.
         let scopes = words.flat_map(Words::all).filter_map(|word| word.parse().ok()).collect();
@@ -232,14 +249,7 @@ impl Provider {
                     said.jwks_uri
                 }
             };
-            // A key of a kind that is not known must not hide the others.
-            #[derive(Deserialize)]
-            struct Keys {
-                keys: Vec<serde_json::Value>,
-            }
-            let Keys { keys } = self.get(&address).await?;
-            let keys = keys.into_iter().take(MOST_KEYS);
-            Ok(JwkSet { keys: keys.filter_map(|key| serde_json::from_value(key).ok()).collect() }.keys)
+            Ok(self.get::<Keys>(&address).await?.known())
         };
         let late = |_| format!("no answer within {} s", PATIENCE.as_secs());
         tokio::time::timeout(PATIENCE, fetch).await.map_err(late)?
@@ -280,4 +290,18 @@ fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
         && common.key_algorithm.is_none_or(|own| Some(own) == family)
         && common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature)
         && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
+}
+
+/// For the fuzz targets: reads a key set, and a token with each of its keys that fits.
+pub(super) fn decode(keys: &[u8], token: &str) {
+    let Ok(keys) = serde_json::from_slice::<Keys>(keys) else { return };
+    let Ok(header) = token::header(token) else { return };
+    for key in keys.known().iter().filter(|key| fits(key, header.alg)) {
+        if let Ok(key) = DecodingKey::from_jwk(key)
+            && let Ok(claims) =
+                verified::<Claims>(token, &key, header.alg, "issuer", "audience", token::LEEWAY)
+        {
+            [claims.scope, claims.scopes, claims.scp].iter().flatten().for_each(|words| drop(words.all()));
+        }
+    }
 }

@@ -20,8 +20,8 @@ use crate::Time;
 
 /// Issuer and audience of our own tokens.
 const OURS: &str = "invispose";
-/// Clocks of different hosts differ, seconds.
-pub(super) const LEEWAY: u64 = 30;
+/// Clocks of different hosts differ.
+pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest token that is looked at, bytes.
 pub(super) const LONGEST: usize = 8 << 10;
 
@@ -93,10 +93,11 @@ pub(super) fn verified<T: DeserializeOwned>(
     algorithm: Algorithm,
     issuer: &str,
     audience: &str,
+    leeway: Duration,
 ) -> Result<T, Reason> {
     signature::install();
     let mut rules = Validation::new(algorithm);
-    rules.leeway = LEEWAY;
+    rules.leeway = leeway.as_secs();
     rules.validate_nbf = true;
     rules.set_issuer(&[issuer]);
     rules.set_audience(&[audience]);
@@ -242,16 +243,16 @@ impl SigningKey {
 
     /// Is this a token of ours that is good at present? It may have been revoked.
     pub fn signed(&self, token: &str) -> bool {
-        header(token).and_then(|header| self.check(token, &header)).is_ok()
+        header(token).and_then(|header| self.check(token, &header, LEEWAY)).is_ok()
     }
 
     /// Whom a token of ours speaks for.
-    pub(super) fn check(&self, token: &str, header: &Header) -> Result<Principal, Reason> {
+    pub(super) fn check(&self, token: &str, header: &Header, leeway: Duration) -> Result<Principal, Reason> {
         if let Some(id) = header.kid.as_ref().filter(|id| **id != self.id) {
             return Err(Reason::UnknownKey(shortened(id)));
         }
         let key = DecodingKey::from_secret(&self.secret);
-        let claims: Claims = verified(token, &key, Algorithm::HS256, OURS, OURS)?;
+        let claims: Claims = verified(token, &key, Algorithm::HS256, OURS, OURS, leeway)?;
         let marks = claims.marks();
         Ok(Principal::new(Identity {
             name: claims.sub,

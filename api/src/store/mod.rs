@@ -217,7 +217,7 @@ impl Store {
             None => {
                 let io = |source| StoreError::Io { path: config.data_dir.clone(), source };
                 std::fs::create_dir_all(&config.data_dir).map_err(io)?;
-                sqlite_url(&config.data_dir.join("invispose.sqlite"), "rwc")
+                sqlite_url(&Self::file(&config.data_dir), "rwc")
             }
         };
         let options: AnyConnectOptions =
@@ -243,6 +243,11 @@ impl Store {
             result => result?,
         }
         Ok(store)
+    }
+
+    /// The file of the embedded database.
+    pub fn file(data_dir: &Path) -> PathBuf {
+        data_dir.join("invispose.sqlite")
     }
 
     /// Does a PostgreSQL server answer under this URL?

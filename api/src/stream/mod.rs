@@ -311,3 +311,19 @@ async fn next_event(events: &mut Subscription) -> Delivery {
         None => std::future::pending().await,
     }
 }
+
+/// For the fuzz targets: reads what a client says.
+pub(crate) fn decode(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Introduction>(bytes);
+    let (topic, filters) = match serde_json::from_slice(bytes) {
+        Ok(ClientMessage::Subscribe { topic, filters, .. }) => (topic, filters),
+        Ok(ClientMessage::Unsubscribe { topic }) => (topic, None),
+        Ok(ClientMessage::Configure { config }) => return drop(crate::feed::interval(config.max_fps)),
+        Ok(ClientMessage::Ping) | Err(_) => return,
+    };
+    if let Ok(known) = topic.parse::<Topic>() {
+        assert_eq!(known.name(), topic);
+    }
+    let event = Event::new(invispose_pipeline::events::EventKind::SystemError, 0);
+    filters.unwrap_or_default().let_through(&event);
+}

@@ -1,5 +1,7 @@
 //! API keys, the tokens that they get, and the audit log.
 
+use invispose_api::store::AuditQuery;
+
 use super::*;
 
 async fn api_key(server: &Server, scopes: &[Scope], more: Value) -> Value {
@@ -131,7 +133,17 @@ async fn changes_and_refusals_are_in_the_audit_log() {
     }
     let poor = token(&[Scope::PoseRead]);
     assert_eq!(ask(&server, "GET", "/api/v1/audit", Some(&poor), Value::Null).await.status, 403);
-    let log = ask(&server, "GET", "/api/v1/audit?outcome=done", Some(&admin), Value::Null).await.json();
+    let grant = Grant { subject: "sensor".into(), scopes: [Scope::PoseRead].into(), ..Grant::default() };
+    invispose_api::access::note_token(&server.store, "mia", &grant).await.unwrap();
+    let by_hand =
+        server.store.audit(&AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().remove(0);
+    assert_eq!(
+        (by_hand.who.as_str(), by_hand.operation.as_str()),
+        ("mia on the command line", "token create")
+    );
+    assert_eq!(by_hand.object, "sensor: pose:read; all sites");
+    let done = "/api/v1/audit?outcome=done&who=somebody";
+    let log = ask(&server, "GET", done, Some(&admin), Value::Null).await.json();
     let said = |key: &str| -> Vec<String> {
         log["entries"].as_array().unwrap().iter().map(|e| e[key].as_str().unwrap().to_owned()).collect()
     };
@@ -139,7 +151,8 @@ async fn changes_and_refusals_are_in_the_audit_log() {
     assert_eq!(said("who"), ["somebody", "somebody"]);
     assert_eq!(said("address"), ["127.0.0.1", "127.0.0.1"]);
     assert_eq!(log["entries"][0]["object"], r#"id: "t""#);
-    let same = graphql(&server, &admin, "{ auditLog(outcome: DONE, first: 1) { operation outcome } }").await;
+    let same = "{ auditLog(outcome: DONE, who: \"somebody\", first: 1) { operation outcome } }";
+    let same = graphql(&server, &admin, same).await;
     assert_eq!(
         same["data"]["auditLog"],
         json!([{ "operation": "mutation createTemplate", "outcome": "DONE" }])
@@ -148,7 +161,7 @@ async fn changes_and_refusals_are_in_the_audit_log() {
     // What was refused is written together, and nothing of it is lost at the end.
     let store = server.store.clone();
     let dir = server.end().await;
-    let query = invispose_api::store::AuditQuery { limit: 100, ..Default::default() };
+    let query = AuditQuery { limit: 100, ..AuditQuery::default() };
     let refused: Vec<_> =
         store.audit(&query).await.unwrap().into_iter().filter(|e| e.detail.contains("not")).collect();
     let current: Vec<_> = refused.iter().filter(|e| e.operation == "GET /api/pose/current").collect();

@@ -344,7 +344,7 @@ async fn every_rpc_is_tried_with_and_without_rights() {
     let refused =
         poses.get_current_frame(with(&elsewhere, GetCurrentFrameRequest { filter })).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::NotFound);
-    let soon = token_for(&[Scope::PoseRead, Scope::StreamSubscribe], None, Duration::from_secs(2));
+    let soon = token_for(&[Scope::PoseRead, Scope::StreamSubscribe], None, Duration::from_secs(4));
     let mut request = tonic::Request::new(WatchFramesRequest::default());
     request.metadata_mut().insert("authorization", bearer(&soon).parse().unwrap());
     let mut frames = poses.watch_frames(request).await.unwrap().into_inner();

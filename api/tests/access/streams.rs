@@ -56,7 +56,7 @@ async fn subscribers_see_their_own_sites_alone() {
 async fn streams_end_with_the_rights_to_them() {
     let server = server().await;
     let scopes = [Scope::StreamSubscribe, Scope::SystemRead];
-    let soon = token_for(&scopes, None, Duration::from_secs(2));
+    let soon = token_for(&scopes, None, Duration::from_secs(4));
     let late = token_for(&scopes, None, HOUR);
     let path = "/graphql?query=subscription%20%7B%20alerts%20%7B%20id%20%7D%20%7D";
     for (token, revoked) in [(&soon, false), (&late, true)] {

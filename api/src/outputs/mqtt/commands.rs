@@ -262,6 +262,9 @@ impl Commands {
         };
         let known = operations::of_command(&name);
         let (caller, access) = (Principal::mqtt(&self.granted), self.feeder.state.access());
+        if let Some(Err(exceeded)) = access.charge(&caller, 1).await {
+            return Err(Wrong::new(format!("Rate limit exceeded; come back in {} s", exceeded.retry_after)));
+        }
         // What does not exist is refused as such.
         if let Some(operation) = known
             && let Err(denied) = caller.check(operation)
@@ -355,4 +358,13 @@ fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Wrong> {
     })?;
     json.end().map_err(|e| Wrong::new(e.to_string()))?;
     Ok(value)
+}
+
+/// For the fuzz targets: reads a payload as every command would.
+pub(crate) fn decode(payload: &[u8]) {
+    command_id(payload);
+    let _: Result<EmptyPayload, Wrong> = read(payload);
+    let _: Result<ReportPayload, Wrong> = read(payload);
+    let Ok(ZonePayload { configuration, .. }) = read(payload) else { return };
+    let _ = documents::parse(Kind::Zone, Value::Object(configuration).to_string().as_bytes());
 }

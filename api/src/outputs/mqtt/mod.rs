@@ -35,6 +35,7 @@ use super::queue::Queue;
 use crate::ApiState;
 use crate::store::StoreError;
 
+pub(crate) use commands::decode;
 pub use config::{MqttConfig, MqttConfigError};
 pub use outbox::MqttStats;
 pub(crate) use outbox::Outbox;
