@@ -331,13 +331,14 @@ async fn rooms_and_people_appear_and_go() {
     let fallen = Event { person: Some(7), ..Event::new(EventKind::FallDetected, common::now_ns()) };
     server.events.publish(fallen.at(&"lab".into()));
     let state = "home/lab/home_assistant/state";
-    while payloads[state]["fall"] != "ON" {
-        // The next frame tells.
-        server.feeds[0].publish_frame(|frame| {
+    // The next frame tells.
+    let feed = &mut server.feeds[0];
+    let next = || {
+        feed.publish_frame(|frame| {
             frame.persons = vec![person(7, 0.9, 1.0, Some(0)), person(8, 0.8, 2.0, Some(0))]
         });
-        note(&heard, &mut configs, &mut payloads);
-    }
+    };
+    until((&heard, &mut configs, &mut payloads), next, |_, payloads| payloads[state]["fall"] == "ON");
     let seen = values(&configs, &payloads);
     for (object, value) in [
         ("people", "2"),

@@ -10,13 +10,14 @@ mod mosquitto;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Server, person};
-use invispose_api::Scope;
+use common::{Options, Server, person};
+use invispose_api::access::{AccessConfig, RateLimits};
 use invispose_api::outputs::mqtt::{COMPONENT, MqttConfig};
 use invispose_api::outputs::{Outputs, OutputsConfig};
+use invispose_api::{ApiConfig, Scope};
 use invispose_pipeline::events::{Event, EventKind, Place, Severity};
 use invispose_pipeline::health::Part;
-use mosquitto::{Mosquitto, PATIENCE};
+use mosquitto::{Heard, Listener, Mosquitto, PATIENCE};
 use serde_json::{Value, json};
 
 fn config(broker: &Mosquitto) -> MqttConfig {
@@ -47,6 +48,19 @@ async fn fault(server: &Server, wanted: impl Fn(Option<&str>) -> bool) {
         }
         assert!(Instant::now() < end, "{fault:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Asks until it is answered: commands are heard once the subscription to them stands.
+fn ping(broker: &Mosquitto, heard: &Listener) -> Heard {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        broker.publish("command/system/ping", "{}", &[]);
+        let answer = heard.within(Duration::from_millis(500), |h| h.topic == "response/system/ping");
+        if let Some(answer) = answer {
+            return answer;
+        }
+        assert!(Instant::now() < end, "no answer");
     }
 }
 
@@ -109,8 +123,7 @@ async fn every_topic_has_its_qos_and_retain_flag() {
             assert_eq!(alert["severity"], "high");
         }
 
-        broker.publish("command/system/ping", "{}", &[]);
-        let answer = heard.on("response/system/ping");
+        let answer = ping(&broker, &heard);
         assert_eq!((answer.qos, answer.retain, &answer.json()["status"]), (1, false, &json!("success")));
 
         server.events.close();
@@ -207,13 +220,16 @@ async fn what_waits_survives_the_process() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let second = server.events.publish(event(EventKind::FallDetected, 2)).unwrap();
-    // The outputs write to the disk on their own time.
+    // The outputs write to the disk on their own time, events in their order: with more of these there than everything else comes to,
+    // the two are there.
+    for i in 0..300 {
+        server.events.publish(event(EventKind::AlertOpened, i)).unwrap();
+    }
     let end = Instant::now() + PATIENCE;
-    while server.state.outputs().mqtt.kept.load(std::sync::atomic::Ordering::Relaxed) < 5 {
+    while server.state.outputs().mqtt.kept.load(std::sync::atomic::Ordering::Relaxed) < 200 {
         assert!(Instant::now() < end);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
     // As a crash does.
     drop(outputs);
 
@@ -285,10 +301,10 @@ async fn tls_and_credentials_are_checked() {
     let before = server.state.outputs().mqtt.connections.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(before, 0);
     for version in ["5", "3.1.1"] {
-        let outputs = start(&server, MqttConfig { version: version.into(), ..base.clone() }).await;
-        let end = Instant::now() + PATIENCE;
         let connections = &server.state.outputs().mqtt.connections;
         let before = connections.load(std::sync::atomic::Ordering::Relaxed);
+        let outputs = start(&server, MqttConfig { version: version.into(), ..base.clone() }).await;
+        let end = Instant::now() + PATIENCE;
         while connections.load(std::sync::atomic::Ordering::Relaxed) == before {
             assert!(Instant::now() < end, "{:?}", server.health.faults());
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -397,4 +413,20 @@ async fn commands_are_checked_done_once_and_answered() {
         assert!(denied["error"]["detail"].as_str().unwrap().contains("zone:write"), "{denied}");
         outputs.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_counted_like_other_requests() {
+    let Some(broker) = Mosquitto::start("") else { return };
+    let limits = RateLimits { authenticated: 3, ..RateLimits::default() };
+    let access = AccessConfig { limits, ..AccessConfig::default() };
+    let options = Options { config: ApiConfig { access, ..ApiConfig::default() }, ..Options::default() };
+    let server = Server::with(options).await;
+    let heard = broker.listen(&[]);
+    let outputs = start(&server, config(&broker)).await;
+    let mut answers: Vec<Value> = (0..4).map(|_| ping(&broker, &heard).json()).collect();
+    let refused = answers.pop().unwrap();
+    assert!(answers.iter().all(|answer| answer["status"] == "success"), "{answers:?}");
+    assert!(refused["error"]["detail"].as_str().unwrap().starts_with("Rate limit exceeded"), "{refused}");
+    outputs.close().await;
 }
