@@ -1,8 +1,8 @@
 //! The pose network on the CPU: windows of three links in batches of 1, 8 and 32.
 //!
 //! `cargo bench -p invispose-benches --bench network`; names are `network/batch`, times are of a whole batch, from the input's
-//! numbers to people. `benches/network/onnx_runtime.py` times the same weights on the same numbers in ONNX Runtime; both print where the
-//! likeliest person's nose is, which must agree. `RAYON_NUM_THREADS` sets the number of threads.
+//! numbers to people. `benches/network/onnx_runtime.py` runs it beside the same weights in ONNX Runtime, and compares where both see
+//! the likeliest person's nose. `RAYON_NUM_THREADS` sets the number of threads.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::hint::black_box;
@@ -27,8 +27,10 @@ fn window(number: usize) -> Input {
 
 fn network(c: &mut Criterion) {
     let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).unwrap();
-    let seen = predictor.predict(&[window(0)]).unwrap();
-    println!("nose of window 0: {:.4?}", seen[0][0].keypoints[0]);
+    let seen = predictor.predict(&(0..32).map(window).collect::<Vec<_>>()).unwrap();
+    for (number, people) in seen.iter().enumerate() {
+        println!("nose of window {number}: {:.5?}", people[0].keypoints[0]);
+    }
     let mut group = c.benchmark_group("network");
     for batch in [1, 8, 32] {
         let inputs: Vec<Input> = (0..batch).map(window).collect();

@@ -1,14 +1,20 @@
-"""The pose network's weights in ONNX Runtime, on the numbers of `cargo bench -p invispose-benches --bench network`.
+"""The shipped pose network beside the same weights in ONNX Runtime, on this machine and on the same numbers.
 
     pip install -r benches/network/requirements.txt
-    python benches/network/onnx_runtime.py [--threads 2] [--weights models/weights/pose.safetensors]
+    python benches/network/onnx_runtime.py [--threads 2] [--bench COMMAND]
 
-Prints the median time of a batch and windows per second for batches of 1, 8 and 32, and where the likeliest person's nose
-is, which must be what the bench prints.
+Runs `cargo bench -p invispose-benches --bench network` (or COMMAND, a bench that was built before) and ONNX Runtime by turns.
+Checks that both see the likeliest person's nose of 32 windows in the same place, and prints for batches of 1, 8 and 32 the median
+time of a batch, windows per second, and the ratio.
 """
 
 import argparse
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -71,35 +77,63 @@ def graph(weights):
     return model.SerializeToString()
 
 
+def runtime(session, sizes, batch, seconds):
+    """Median seconds of a batch, and its answers."""
+    features, fixed = (np.concatenate(p) for p in zip(*(window(n, *sizes) for n in range(batch))))
+    gather = np.kron(np.eye(batch, dtype=np.float32), np.full((1, LINKS), 1 / LINKS, np.float32))
+    feed = {"features": features, "fixed_in": fixed, "gather": gather}
+    slots = session.run(None, feed)[0].reshape(batch, SLOTS, -1)
+    times = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        session.run(None, feed)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)), slots
+
+
+def bench(command, threads):
+    """Median seconds by size of batch, and noses, as the bench prints them."""
+    env = dict(os.environ, **({"RAYON_NUM_THREADS": str(threads)} if threads else {}))
+    text = subprocess.run(shlex.split(command), env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+    units = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+    times = re.findall(r"network/(\d+)\s+time:\s+\[\S+ \S+ (\S+) (\S+) \S+ \S+\]", text)
+    noses = re.findall(r"nose of window (\d+): \[(.*)\]", text)
+    return (
+        {int(batch): float(value) * units[unit] for batch, value, unit in times},
+        np.array([[float(v) for v in nose.split(",")] for _, nose in noses]),
+    )
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
-    arguments.add_argument("--weights", default="models/weights/pose.safetensors")
+    arguments.add_argument("--bench", default="cargo bench -p invispose-benches --bench network -- --measurement-time 3")
     arguments = arguments.parse_args()
-    with safe_open(arguments.weights, "np") as file:
+    with safe_open("models/weights/pose.safetensors", "np") as file:
         weights = {k: file.get_tensor(k) for k in file.keys()}
         card = json.loads(file.metadata()["invispose_card"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     session = onnxruntime.InferenceSession(graph(weights), options, ["CPUExecutionProvider"])
-    print(f"{card['name']} {card['version']}, ONNX Runtime {onnxruntime.__version__}")
     sizes = weights["encode.weight"].shape[0], weights["fixed.weight"].shape[0]
+    before = {batch: runtime(session, sizes, batch, 2)[0] for batch in [1, 8, 32]}
+    ours, noses = bench(arguments.bench, arguments.threads)
+    print(f"{card['name']} {card['version']}, ONNX Runtime {onnxruntime.__version__}, medians")
+    print("batch | invispose: ms, windows/s | ONNX Runtime: ms, windows/s | times as fast")
     for batch in [1, 8, 32]:
-        features, fixed = (np.concatenate(p) for p in zip(*(window(n, *sizes) for n in range(batch))))
-        gather = np.kron(np.eye(batch, dtype=np.float32), np.full((1, LINKS), 1 / LINKS, np.float32))
-        feed = {"features": features, "fixed_in": fixed, "gather": gather}
-        slots = session.run(None, feed)[0].reshape(batch, SLOTS, -1)
-        if batch == 1:
-            best = slots[0][slots[0][:, 0].argmax()]
-            print("nose of window 0:", np.round([3.0, 2.5, 0.0] + 1.5 * best[1:4] + 0.5 * best[5:8], 4))
-        times = []
-        until = time.perf_counter() + 3
-        while time.perf_counter() < until:
-            start = time.perf_counter()
-            session.run(None, feed)
-            times.append(time.perf_counter() - start)
-        median = float(np.median(times))
-        print(f"batch {batch}: {median * 1e3:.3f} ms, {batch / median:.0f} windows/s")
+        after, slots = runtime(session, sizes, batch, 2)
+        # The machine may have been busier before or after.
+        theirs = min(before[batch], after)
+        mine = ours[batch]
+        print(
+            f"{batch:5} | {mine * 1e3:.3f}, {batch / mine:.0f} | {theirs * 1e3:.3f}, {batch / theirs:.0f} | {theirs / mine:.2f}"
+        )
+    best = slots[np.arange(32), slots[:, :, 0].argmax(1)]
+    away = np.abs([3.0, 2.5, 0.0] + 1.5 * best[:, 1:4] + 0.5 * best[:, 5:8] - noses).max()
+    print(f"noses of 32 windows are at most {away * 1e3:.2f} mm apart")
+    if away > 1e-3:
+        sys.exit("the answers differ")
 
 
 main()
