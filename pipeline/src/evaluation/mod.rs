@@ -9,6 +9,7 @@ pub mod ghosts;
 pub mod har_geotec;
 pub mod har_wiar;
 pub mod lived;
+pub mod mmfi;
 pub mod motion;
 mod npy;
 pub mod occupancy;
@@ -31,7 +32,7 @@ use crate::stages::presence::PresenceConfig;
 type Run = fn(&Path) -> Result<Report, EvaluationError>;
 
 /// Suites on real recordings, by name.
-pub const SUITES: [(&str, Run); 8] = [
+pub const SUITES: [(&str, Run); 9] = [
     ("motion-espectre", motion::espectre),
     ("motion-vsense", vsense::vsense),
     ("occupancy", occupancy::occupancy),
@@ -40,6 +41,7 @@ pub const SUITES: [(&str, Run); 8] = [
     ("fall", fall::fall),
     ("respiration", respiration::respiration),
     ("ghosts", ghosts::ghosts),
+    ("mmfi", mmfi::mmfi),
 ];
 
 /// Runs a suite on the recordings under `data`: the set's own folder, or the one that holds the sets. `None` where there is none
