@@ -256,9 +256,12 @@ pub struct Simulate {
     /// Simulated time
     #[arg(long, default_value_t = 60.0)]
     pub seconds: f64,
-    /// People in the room (0 to 3)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=3))]
-    pub people: u8,
+    /// A room, its radios and people as TOML [default: the demonstration room]
+    #[arg(long, value_name = "FILE")]
+    pub scene: Option<PathBuf>,
+    /// People in the room (0 to 3) [default: as in the scene, else 1]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub people: Option<u8>,
     /// Which people, and where they go
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -39,6 +39,51 @@ fn simulated_captures_read_as_the_devices_they_speak_for() {
 }
 
 #[test]
+fn people_of_a_scene_do_what_motion_capture_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let limb = |side: &str, x: i32| {
+        format!(
+            "JOINT {side}UpLeg {{ OFFSET {x} 0 0 CHANNELS 0 JOINT {side}Leg {{ OFFSET 0 -4 0 CHANNELS 0 JOINT {side}Foot {{ OFFSET 0 -4 0 \
+             CHANNELS 0 }} }} }}\nJOINT {side}Arm {{ OFFSET {x} 4 0 CHANNELS 0 JOINT {side}ForeArm {{ OFFSET {x} -3 0 CHANNELS 0 JOINT \
+             {side}Hand {{ OFFSET 0 -3 0 CHANNELS 0 }} }} }}\n"
+        )
+    };
+    let head = "JOINT Neck { OFFSET 0 5 0 CHANNELS 0 JOINT Head { OFFSET 0 1 0 CHANNELS 0 } }";
+    let motion = "MOTION Frames: 2 Frame Time: 1.0\n0 0 0\n0 0 4\n";
+    let bvh = format!(
+        "HIERARCHY ROOT Hips {{ OFFSET 0 0 0 CHANNELS 3 Xposition Yposition Zposition\n{}{}{head} }}\n{motion}",
+        limb("Left", 1),
+        limb("Right", -1)
+    );
+    std::fs::write(dir.path().join("slide.bvh"), bvh).unwrap();
+    let scene = r#"
+        transmitters = [{ name = "a", position_m = [0.5, 0.5, 1.0], antennas = 1 }]
+        receivers = [{ name = "b", position_m = [3.5, 3.5, 1.0], antennas = 2 }]
+        people = { clips = [{ file = "slide.bvh", at_m = [1.5, 2.0], heading_deg = 0.0, activity = "walking" }] }
+        [room]
+        size_m = [4.0, 4.0, 2.5]
+        surfaces = ["brick", "brick", "brick", "brick", "concrete", "concrete"]
+        [radio]
+        carrier_hz = 5.32e9
+        bandwidth_mhz = 40
+        subcarriers = "ht40"
+        packet_hz = 50.0
+        tx_power_dbm = 15.0
+    "#;
+    std::fs::write(dir.path().join("scene.toml"), scene).unwrap();
+    let args =
+        ["simulate", "--scene", "scene.toml", "--seconds", "1", "--out", "a.ivr", "--truth", "truth.jsonl"];
+    output(&args, dir.path());
+    let truth = std::fs::read_to_string(dir.path().join("truth.jsonl")).unwrap();
+    let lines: Vec<Value> = truth.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let (first, last) = (&lines[0]["people"][0], &lines[lines.len() - 1]["people"][0]);
+    assert_eq!(first["activity"], "walking");
+    let x = |p: &Value| p["keypoints"][11][0].as_f64().unwrap();
+    assert!(x(last) > x(first) + 0.2, "{first} {last}");
+    assert_eq!(inspect("a.ivr", dir.path())["layouts"][0]["subcarriers"], 114);
+}
+
+#[test]
 fn a_capture_survives_conversion() {
     let dir = tempfile::tempdir().unwrap();
     output(&["simulate", "--out", "a.dat", "--seconds", "1", "--format", "intel5300"], dir.path());

@@ -25,7 +25,7 @@ trait Sink {
     fn close(self: Box<Self>) -> anyhow::Result<()>;
 }
 
-/// Writes `args.seconds` of the demonstration room, heard by the device's own radio.
+/// Writes `args.seconds` of a scene, heard by the device's own radio.
 pub fn run(args: &Simulate) -> anyhow::Result<()> {
     if !(args.seconds.is_finite() && args.seconds > 0.0) {
         bail!("--seconds {}: must be positive", args.seconds);
@@ -33,8 +33,10 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
     if args.truth.as_ref() == Some(&args.out) {
         bail!("--truth {}: is the file of --out", args.out.display());
     }
-    let mut scene = SceneConfig::demo();
-    scene.people.count = args.people.into();
+    let mut scene = scene(args)?;
+    if let Some(people) = args.people {
+        scene.people.count = people.into();
+    }
     match args.format {
         SimulateFormat::Recording => {}
         SimulateFormat::Intel5300 => scene.receivers.truncate(1),
@@ -63,7 +65,7 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let mut sink = open(args, start_ns).map_err(named)?;
+    let mut sink = open(args, scene.people.count, start_ns).map_err(named)?;
     let bar = ProgressBar::new((args.seconds / CHUNK_S).ceil() as u64);
     let (mut from_s, mut frames) = (0.0, 0u64);
     while from_s < args.seconds {
@@ -113,6 +115,23 @@ fn link_name(format: SimulateFormat, name: &str) -> LinkId {
     }
 }
 
+/// The one that was asked for, else the demonstration room with one person.
+fn scene(args: &Simulate) -> anyhow::Result<SceneConfig> {
+    let Some(path) = &args.scene else {
+        let mut demo = SceneConfig::demo();
+        demo.people.count = 1;
+        return Ok(demo);
+    };
+    let shown = || path.display().to_string();
+    let mut scene =
+        SceneConfig::from_toml(&std::fs::read_to_string(path).with_context(shown)?).with_context(shown)?;
+    // Clips lie beside the scene that names them.
+    for clip in &mut scene.people.clips {
+        clip.file = path.parent().unwrap_or(Path::new("")).join(&clip.file);
+    }
+    Ok(scene)
+}
+
 /// Devices of one antenna hear one receiver of one antenna.
 fn one_antenna(scene: &mut SceneConfig) {
     scene.receivers.truncate(1);
@@ -121,10 +140,11 @@ fn one_antenna(scene: &mut SceneConfig) {
     }
 }
 
-fn open(args: &Simulate, start_ns: i64) -> anyhow::Result<Box<dyn Sink>> {
+fn open(args: &Simulate, people: usize, start_ns: i64) -> anyhow::Result<Box<dyn Sink>> {
     Ok(match args.format {
         SimulateFormat::Recording => {
-            let note = format!("simulated: demonstration room, {} people, seed {}", args.people, args.seed);
+            let room = args.scene.as_ref().map_or("demonstration room".into(), |s| s.display().to_string());
+            let note = format!("simulated: {room}, {people} people, seed {}", args.seed);
             let metadata = Metadata { source: SourceKind::Simulated, site: None, created_ns: start_ns, note };
             Box::new(Recording(Writer::create(&args.out, &metadata)?))
         }

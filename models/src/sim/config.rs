@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SimError;
+use super::clip::Clip;
 use super::radio::{Faults, Node, Radio, Subcarriers};
 use super::room::{Furniture, Material, Room};
 use super::seed::Draw;
@@ -26,6 +27,9 @@ pub struct People {
     /// The first people, in this order, do nothing but rest where these say; the others do as `weights` say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resting: Vec<Resting>,
+    /// The next people, in this order, do what these files show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clips: Vec<Clip>,
 }
 
 /// Somebody who leans back or lies, and moves only as they breathe.
@@ -53,6 +57,7 @@ impl Default for People {
             build: [0.85, 1.25],
             absent_s: Vec::new(),
             resting: Vec::new(),
+            clips: Vec::new(),
         }
     }
 }
@@ -312,6 +317,12 @@ impl SceneConfig {
             let inside = r.at_m.iter().zip(size).all(|(p, s)| (0.3..=s - 0.3).contains(p));
             if !inside || !r.heading_deg.is_finite() || !(0.05..=1.0).contains(&r.breathing_hz) {
                 return fail("people.resting: at least 0.3 m from the walls, breathing_hz within 0.05..1");
+            }
+        }
+        for c in &p.clips {
+            let inside = c.at_m.iter().zip(size).all(|(p, s)| (0.0..=s).contains(p));
+            if !inside || !c.heading_deg.is_finite() {
+                return fail("people.clips: at_m within the room, heading_deg a number");
             }
         }
         let f = &self.faults;

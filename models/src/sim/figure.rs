@@ -42,8 +42,31 @@ pub(crate) struct Figure {
     pub blockers: [Blocker; 2],
 }
 
+/// Where the joints of a body are, and which way its parts face.
+#[derive(Clone, Debug)]
+pub(crate) struct Joints {
+    /// Middle of the hips.
+    pub root: Vec3,
+    pub pelvis: Frame,
+    pub trunk: Frame,
+    pub head: Frame,
+    /// Middle of the head.
+    pub skull: Vec3,
+    /// Left and right, as all that follow.
+    pub shoulder: [Vec3; 2],
+    /// Elbow, wrist, end of the hand.
+    pub arm: [[Vec3; 3]; 2],
+    pub hip: [Vec3; 2],
+    /// Knee, ankle, end of the foot.
+    pub leg: [[Vec3; 3]; 2],
+}
+
 /// Where the joints and segments are: `origin` on the floor, `heading` in radians, `inhaled` from -1 to 1.
 pub(crate) fn figure(body: &Body, posture: &Posture, origin: [f32; 2], heading: f32, inhaled: f32) -> Figure {
+    clothed(body, &joints(body, posture, origin, heading), inhaled)
+}
+
+fn joints(body: &Body, posture: &Posture, origin: [f32; 2], heading: f32) -> Joints {
     let base = Frame::heading(heading);
     let at = |p: Vec3| v3(origin[0], origin[1], 0.0) + base.apply(p);
     let root = at(posture.pelvis);
@@ -53,19 +76,6 @@ pub(crate) fn figure(body: &Body, posture: &Posture, origin: [f32; 2], heading: 
     let head = trunk.yaw(posture.head_yaw).pitch(posture.head_pitch);
     let scale = body.stature / 1.75;
     let skull = collar + trunk.z * body.neck + head.z * (0.105 * scale);
-    let face = |x: f32, y: f32, z: f32| skull + head.apply(v3(x, y, z) * scale);
-    let girth = body.build * scale;
-    let limb = |from: Vec3, to: Vec3, front: Vec3, radius: f32, side: usize| {
-        let along = to - from;
-        let length = along.norm();
-        Segment {
-            center: from.lerp(to, 0.5),
-            frame: Frame::along(along.unit_or(Vec3::Z), front),
-            radii: v3(radius * girth * body.side[side], radius * girth * body.side[side], length * 0.5),
-            reflection: body.reflection,
-        }
-    };
-
     let sides = [1.0f32, -1.0];
     let shoulder = sides.map(|s| collar + trunk.y * (s * body.shoulder_half));
     let hip = sides.map(|s| root + pelvis.y * (s * body.hip_half));
@@ -87,9 +97,33 @@ pub(crate) fn figure(body: &Body, posture: &Posture, origin: [f32; 2], heading: 
         let (knee, ankle) = bend_leg(hip[i], at(posture.feet[i]), pelvis, body);
         let shank = (ankle - knee).unit_or(-Vec3::Z);
         let ahead = (pelvis.x - shank * pelvis.x.dot(shank)).unit_or(base.x);
-        [knee, ankle, ankle + ahead * (0.11 * body.stature) - Vec3::Z * 0.02]
+        [knee, ankle, toe(body, ankle, ahead)]
     });
+    Joints { root, pelvis, trunk, head, skull, shoulder, arm, hip, leg }
+}
 
+/// The end of the foot below an ankle.
+pub(crate) fn toe(body: &Body, ankle: Vec3, ahead: Vec3) -> Vec3 {
+    ankle + ahead * (0.11 * body.stature) - Vec3::Z * 0.02
+}
+
+/// The body around its joints; `inhaled` from -1 to 1.
+pub(crate) fn clothed(body: &Body, joints: &Joints, inhaled: f32) -> Figure {
+    let &Joints { root, pelvis, trunk, head, skull, shoulder, arm, hip, leg } = joints;
+    let scale = body.stature / 1.75;
+    let sides = [1.0f32, -1.0];
+    let face = |x: f32, y: f32, z: f32| skull + head.apply(v3(x, y, z) * scale);
+    let girth = body.build * scale;
+    let limb = |from: Vec3, to: Vec3, front: Vec3, radius: f32, side: usize| {
+        let along = to - from;
+        let length = along.norm();
+        Segment {
+            center: from.lerp(to, 0.5),
+            frame: Frame::along(along.unit_or(Vec3::Z), front),
+            radii: v3(radius * girth * body.side[side], radius * girth * body.side[side], length * 0.5),
+            reflection: body.reflection,
+        }
+    };
     let nose = face(0.105, 0.0, -0.01);
     let mut keypoints: Keypoints = [[0.0; 3]; 17];
     keypoints[0] = nose.into();

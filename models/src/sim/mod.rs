@@ -22,7 +22,9 @@
 //! ```
 
 mod body;
+mod bvh;
 mod channel;
+mod clip;
 mod config;
 mod faults;
 mod figure;
@@ -39,6 +41,8 @@ mod shadow;
 mod simulator;
 mod statics;
 
+pub use bvh::{Bvh, BvhError};
+pub use clip::Clip;
 pub use config::{ActivityWeights, People, Randomisation, Resting, SceneConfig};
 pub use motion::Activity;
 pub use phasor::SPEED_OF_LIGHT;
@@ -56,4 +60,12 @@ pub enum SimError {
     /// A configuration file that does not parse.
     #[error("scene: {0}")]
     Toml(#[from] toml::de::Error),
+    /// A motion file that nobody can move by.
+    #[error("motion {path}: {reason}")]
+    Clip {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
 }

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use super::SimError;
 use super::body::Body;
 use super::channel::Channel;
-use super::config::SceneConfig;
+use super::clip::Moves;
+use super::config::{Resting, SceneConfig};
 use super::faults::Receiver;
-use super::figure::{Figure, figure};
+use super::figure::{Figure, clothed, figure};
 use super::motion::{Activity, Floor, Script, rest};
 use super::radio::Link;
 use super::seed::{Draw, mix};
@@ -57,7 +58,14 @@ pub struct Simulator {
     links: Vec<Link>,
     channel: Channel,
     radios: Vec<Receiver>,
-    people: Vec<(Body, Script)>,
+    people: Vec<(Body, Does)>,
+}
+
+/// What a person goes by.
+enum Does {
+    Rest(Resting),
+    Clip(Box<Moves>),
+    Script(Box<Script>),
 }
 
 impl Simulator {
@@ -89,12 +97,17 @@ impl Simulator {
                 let own = mix(seed, 1000 + i as u64);
                 let p = &config.people;
                 let mut body = Body::random(&mut Draw::new(own, 1), p.stature_m, p.build);
-                if let Some(resting) = p.resting.get(i) {
+                let does = if let Some(resting) = p.resting.get(i) {
                     body.breathing_hz = resting.breathing_hz;
-                }
-                (body.clone(), Script::new(own, body, floor, p))
+                    Does::Rest(*resting)
+                } else if let Some(clip) = p.clips.get(i - p.resting.len()) {
+                    Does::Clip(Box::new(Moves::load(clip, &body, config.room.size_m)?))
+                } else {
+                    Does::Script(Box::new(Script::new(own, body.clone(), floor, p)))
+                };
+                Ok((body, does))
             })
-            .collect();
+            .collect::<Result<_, SimError>>()?;
         Ok(Self { config: config.clone(), seed, links, channel, radios, people })
     }
 
@@ -122,20 +135,20 @@ impl Simulator {
         if self.config.people.absent_s.iter().any(|[a, b]| (*a..*b).contains(&t_s)) {
             return Vec::new();
         }
-        let resting = &self.config.people.resting;
-        let person = |(i, (body, script)): (usize, &mut (Body, Script))| {
-            let m = resting.get(i).map_or_else(|| script.at(t_s), |resting| rest(resting, body));
+        let person = |(i, (body, does)): (usize, &mut (Body, Does))| {
             let turns = (t_s * f64::from(body.breathing_hz)).rem_euclid(1.0) as f32 + body.breathing_phase;
             let inhaled = (std::f32::consts::TAU * turns).sin();
-            let f = figure(body, &m.posture, m.at, m.heading, inhaled);
-            let truth = PersonTruth {
-                person: i,
-                keypoints: f.keypoints,
-                activity: m.activity,
-                heading_rad: m.heading,
-                breathing_hz: body.breathing_hz,
+            let moment = match does {
+                Does::Rest(resting) => rest(resting, body),
+                Does::Script(script) => script.at(t_s),
+                Does::Clip(moves) => {
+                    let joints = moves.at(body, t_s);
+                    let heading = joints.pelvis.x.y.atan2(joints.pelvis.x.x);
+                    return told(i, body, clothed(body, &joints, inhaled), moves.activity, heading);
+                }
             };
-            (truth, f)
+            let figure = figure(body, &moment.posture, moment.at, moment.heading, inhaled);
+            told(i, body, figure, moment.activity, moment.heading)
         };
         self.people.iter_mut().enumerate().map(person).collect()
     }
@@ -205,6 +218,18 @@ impl Simulator {
             });
         }
     }
+}
+
+/// A figure with what is true of the person.
+fn told(
+    person: usize,
+    body: &Body,
+    figure: Figure,
+    activity: Activity,
+    heading_rad: f32,
+) -> (PersonTruth, Figure) {
+    let (keypoints, breathing_hz) = (figure.keypoints, body.breathing_hz);
+    (PersonTruth { person, keypoints, activity, heading_rad, breathing_hz }, figure)
 }
 
 /// The packets of a span of time; see [`Simulator::packets`].
