@@ -84,6 +84,9 @@ pub enum Command {
     /// Train the pose network on simulated rooms
     #[command(after_help = "Example: invispose train models/configs/pose.toml --out training")]
     Train(Train),
+    /// Train small networks alike on different hardware or without parts of their input, and say what each reaches
+    #[command(after_help = "Example: invispose study models/configs/hardware.toml --out study")]
+    Study(Study),
     /// Teach a site its own room: the quiet baseline, activities, numbers of people
     #[command(
         subcommand,
@@ -346,6 +349,22 @@ pub struct Train {
     pub out: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub struct Study {
+    /// What is trained, and what is varied
+    #[arg(value_name = "CONFIG", default_value = "models/configs/hardware.toml")]
+    pub recipe: PathBuf,
+    /// Folder for weights, scenes and the plot; what is there already is not made again
+    #[arg(long, value_name = "DIR", default_value = "invispose-study")]
+    pub out: PathBuf,
+    /// Only the network of this name (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// One JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Calibrate {
     /// Listen to a room that is quiet and without people, and keep what its links are like
@@ -400,7 +419,8 @@ pub struct Evaluate {
     /// Weights other than the shipped ones
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Write the trade-offs that thresholds sit on as SVG into this folder
+    /// Write plots into this folder: the trade-offs that thresholds sit on as SVG; of the pose network skeletons over truth, error
+    /// by joint and reliability as PNG, with a report as Markdown
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     /// One JSON object

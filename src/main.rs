@@ -66,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(args) => commands::config::run(&args, &loaded),
         Command::Token(command) => commands::token::run(&command, &loaded.config),
         Command::Train(args) => commands::train::run(&args),
+        Command::Study(args) => commands::study::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args, &loaded.config),
         Command::Evaluate(args) => commands::evaluate::run(&loaded.config, &args),
     }

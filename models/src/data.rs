@@ -1,12 +1,16 @@
 //! Simulated scenes as training and test windows.
 
+mod radios;
+
+pub use radios::Radios;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
     input::{
         BLOCK, BLOCKS, Binned, FEATURES, FIXED, FeatureTrack, Input, LinkInput, RATE_HZ, Reference,
-        ReferenceBuilder,
+        ReferenceBuilder, Withheld,
         block::{self, Step},
         fixed_features,
     },
@@ -126,6 +130,10 @@ pub struct Sequence {
 
 /// The scene and seed of a job.
 pub fn scene(job: &Job) -> (SceneConfig, u64) {
+    scene_with(job, &Radios::default())
+}
+
+fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
     let place = match job.place {
         Place::Demo => 0u64,
         Place::Random => 1,
@@ -133,17 +141,21 @@ pub fn scene(job: &Job) -> (SceneConfig, u64) {
     let seed = job.split.seed(place << 40 | u64::from(job.index));
     let mut config = match job.place {
         Place::Demo => SceneConfig::demo(),
-        Place::Random => SceneConfig::random(seed, &Randomisation::default()),
+        Place::Random => {
+            let receivers = radios.receivers.map_or([3, 3], |n| [n, n]);
+            SceneConfig::random(seed, &Randomisation { receivers, ..Randomisation::default() })
+        }
     };
     config.people.count = job.people;
     config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
     config.radio.packet_hz = job.packet_hz;
     config.faults.snr_db = job.snr_db.or(config.faults.snr_db);
-    if job.place == Place::Random {
+    if job.place == Place::Random && radios.receivers.is_none() {
         // Sites do not all have three receivers.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         config.receivers.truncate(rng.random_range(2..=3));
     }
+    radios.put_into(job.place, &mut config);
     (config, seed)
 }
 
@@ -152,7 +164,15 @@ pub fn scene(job: &Job) -> (SceneConfig, u64) {
 /// # Errors
 /// When the simulator refuses the scene or a link receives nothing in the quiet seconds.
 pub fn simulate(job: &Job) -> Result<Sequence, DataError> {
-    let (config, seed) = scene(job);
+    simulate_with(job, &Radios::default())
+}
+
+/// Simulates a scene with other radios than the place's own.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_with(job: &Job, radios: &Radios) -> Result<Sequence, DataError> {
+    let (config, seed) = scene_with(job, radios);
     let mut simulator = Simulator::new(&config, seed)?;
     let links = simulator.links().to_vec();
     let mut builders = vec![ReferenceBuilder::default(); links.len()];
@@ -212,6 +232,23 @@ impl Sequence {
         BLOCKS..self.truth.len() + 1
     }
 
+    /// Blocks of time.
+    pub fn blocks(&self) -> usize {
+        self.truth.len()
+    }
+
+    /// What happened in these blocks.
+    pub fn part(&self, blocks: std::ops::Range<usize>) -> Self {
+        let steps = blocks.start * BLOCK..blocks.end * BLOCK;
+        let link = |l: &LinkTrack| LinkTrack { steps: l.steps[steps.clone()].to_vec(), ..l.clone() };
+        Self {
+            place: self.place,
+            room_m: self.room_m,
+            links: self.links.iter().map(link).collect(),
+            truth: self.truth[blocks.clone()].to_vec(),
+        }
+    }
+
     /// Appends a link's features, `[BLOCKS][FEATURES]`.
     pub fn features(&self, link: usize, end: usize, out: &mut Vec<f32>) {
         out.extend(block::blocks(self.window(link, end)));
@@ -268,11 +305,19 @@ impl Sequence {
 
     /// The window as the network takes it in service.
     pub fn input(&self, end: usize) -> Input {
+        self.input_without(end, &Withheld::default())
+    }
+
+    /// The window without what a network is not shown.
+    pub(crate) fn input_without(&self, end: usize, withheld: &Withheld) -> Input {
         let links: Vec<LinkInput> = (0..self.links.len())
             .map(|l| {
                 let mut features = Vec::with_capacity(BLOCKS * FEATURES);
                 self.features(l, end, &mut features);
-                LinkInput { features, fixed: self.fixed(l, Mirror::default()) }
+                withheld.hide(&mut features);
+                let mut fixed = self.fixed(l, Mirror::default());
+                withheld.hide_fixed(&mut fixed);
+                LinkInput { features, fixed }
             })
             .collect();
         // A block's last number is its share of steps with a packet.

@@ -6,6 +6,27 @@ pub type Keypoints = [[f32; 3]; KEYPOINTS];
 /// Keypoints of a person.
 pub const KEYPOINTS: usize = 17;
 
+/// Names of the keypoints.
+pub const NAMES: [&str; KEYPOINTS] = [
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+];
+
 /// Index of the nose.
 pub const NOSE: usize = 0;
 /// Indices of the left and right eye.

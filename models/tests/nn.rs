@@ -10,7 +10,7 @@ use invispose_models::{
     input::{Input, LinkWindow, RATE_HZ, ReferenceBuilder, STEPS},
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
     sim::{Simulator, Split},
-    train::{self, Progress, TrainConfig, TrainError},
+    train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
     weights::{self, DEFAULT_WEIGHTS},
 };
 
@@ -329,6 +329,92 @@ fn a_wrong_training_configuration_is_refused() {
     ] {
         let text = SMALL.replace(from, to);
         assert!(matches!(TrainConfig::from_toml(&text), Err(TrainError::Config(_))), "{to}");
+    }
+}
+
+#[test]
+fn tuning_learns_its_room_and_never_hands_out_worse_weights() {
+    // A room of its own with its own receivers, which the shipped weights have never seen.
+    let job = Job { place: Place::Random, index: 77, seconds: 40.0, ..job(1, 77) };
+    let room = data::simulate(&job).unwrap();
+    let (learned, held_out) = (room.part(0..150), room.part(150..room.blocks()));
+    let tuning = |learning_rate| Tuning { steps: 30, batch: 16, learning_rate };
+    let tune = |held_out: &Sequence, rate| {
+        let held_out = std::slice::from_ref(held_out);
+        train::tune(DEFAULT_WEIGHTS, vec![learned.clone()], held_out, &tuning(rate)).unwrap()
+    };
+    let error = |s: &std::collections::BTreeMap<String, _>| -> f64 {
+        let by: &invispose_models::evaluate::ByCount = &s["1"];
+        by.scores.mpjpe_mm
+    };
+    // On what it learned from it is better, with the old weights kept as they were.
+    let tuned = tune(&learned, 1e-3);
+    assert!(error(&tuned.after) < error(&tuned.before), "{} {}", error(&tuned.after), error(&tuned.before));
+    let weights = tuned.weights.unwrap();
+    assert_ne!(weights, DEFAULT_WEIGHTS);
+    let predictor = Predictor::load(&Weights::Bytes(weights), DeviceChoice::Cpu).unwrap();
+    assert!(predictor.model().ends_with("+room"));
+    // Wherever they are not better there are none.
+    for rate in [1e-3, 2e-2] {
+        let tuned = tune(&held_out, rate);
+        assert_eq!(tuned.weights.is_some(), error(&tuned.after) < error(&tuned.before), "{rate}");
+    }
+}
+
+const STUDY: &str = r#"
+[[test]]
+place = "demo"
+people = 1
+first = 9
+count = 1
+seconds = 3.0
+[[variant]]
+name = "base"
+[[variant]]
+name = "one-antenna"
+at = { antennas = 1 }
+radios = { receivers = 2, antennas = 1, bandwidth_mhz = 80 }
+[[variant]]
+name = "half-a-second"
+withheld = { parts = ["doppler"], all_but_last_s = 0.4 }
+"#;
+
+fn study(text: &str) -> Result<Study, TrainError> {
+    // The tables of the base come after it.
+    let base = SMALL.replace("[network]", "[base.network]").replace("[data]", "[base.data]");
+    Study::from_toml(&format!("[base]\n{}\n{text}", base.replace("[optimiser]", "[base.optimiser]")))
+}
+
+#[test]
+fn a_study_trains_each_variant_once_on_scenes_of_its_own_radios() {
+    let study = study(STUDY).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let one = |v| study.run(v, folder.path(), "none", |_| true).unwrap().persons["1"].scores.mpjpe_mm;
+        study.variants.iter().map(one).collect::<Vec<f64>>()
+    };
+    let scenes = || std::fs::read_dir(folder.path().join("scenes")).unwrap().count();
+    let first = run();
+    assert!(first[0] != first[1] && first[0] != first[2], "{first:?}");
+    // Three training, two validation and one test group, each with the room's own radios and with others.
+    assert_eq!(scenes(), 12);
+    let weights = folder.path().join("base/weights.safetensors");
+    let made = std::fs::metadata(&weights).unwrap().modified().unwrap();
+    assert_eq!(run(), first);
+    assert_eq!(std::fs::metadata(&weights).unwrap().modified().unwrap(), made);
+}
+
+#[test]
+fn a_study_that_makes_no_sense_is_refused() {
+    for (from, to) in [
+        ("bandwidth_mhz = 80", "bandwidth_mhz = 30"),
+        ("receivers = 2", "receivers = 9"),
+        ("all_but_last_s = 0.4", "all_but_last_s = 2.5"),
+        ("\"half-a-second\"", "\"base\""),
+        ("\"half-a-second\"", "\"../other\""),
+        ("seconds = 3.0", "seconds = 1.0"),
+    ] {
+        assert!(matches!(study(&STUDY.replace(from, to)), Err(TrainError::Config(_))), "{to}");
     }
 }
 

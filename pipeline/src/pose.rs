@@ -2,28 +2,8 @@
 
 use std::sync::Arc;
 
+pub use invispose_models::skeleton::NAMES as KEYPOINT_NAMES;
 use serde::{Deserialize, Serialize};
-
-/// Keypoints of a person, in COCO order.
-pub const KEYPOINT_NAMES: [&str; 17] = [
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-];
 
 /// Where the packets behind a frame came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod record;
 pub mod ring;
 pub mod serve;
 pub mod simulate;
+pub mod study;
 pub mod token;
 pub mod train;
 

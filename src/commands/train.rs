@@ -47,7 +47,7 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
 }
 
 /// The commit that this training runs from, for the model card.
-fn commit() -> String {
+pub fn commit() -> String {
     let git = |args: &[&str]| {
         let out =
             std::process::Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;

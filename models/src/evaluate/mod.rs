@@ -5,6 +5,8 @@
 //! by AP, recall and false persons, all with their confidence.
 
 pub mod metrics;
+mod reliability;
+mod sums;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -12,17 +14,17 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use reliability::{Bin, Reliability};
 pub use tally::Scores;
 
 use crate::{
-    data::{self, DataError, Job, Mirror, Place, Sequence},
-    input::{BLOCK, RATE_HZ},
+    data::{self, DataError, Job, Place, Sequence},
+    input::Withheld,
     predictor::{Detection, PredictError, Predictor},
-    sim::{Activity, Split},
-    weights::MeanPose,
+    sim::Split,
 };
-use metrics::{distance, root};
-use tally::Tally;
+use metrics::Pose;
+use sums::Sums;
 
 /// The scenes of an evaluation. Their seeds are fixed, and training never uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ impl std::str::FromStr for Suite {
         }
     }
 }
+
+/// Windows kept to be looked at.
+const EXAMPLES: usize = 6;
 
 /// Noise of the empty rooms, each as often in the demo room as elsewhere.
 const EMPTY_SNR_DB: [f32; 5] = [10.0, 16.0, 22.0, 28.0, 34.0];
@@ -100,6 +105,30 @@ pub struct Report {
     pub hours: f64,
     /// Expected calibration error of confidences, ten bins.
     pub presence_calibration_error: f64,
+    /// The same of the keypoints of people at confidence 0.5 and more: right is who is there, and within `keypoint_within_m`.
+    pub keypoint_calibration_error: f64,
+    /// Metres, see [`Predictor::within_m`].
+    pub keypoint_within_m: f32,
+    /// Confidences of people, and how often there were as many.
+    #[serde(skip)]
+    pub presence: Reliability,
+    /// Confidences of keypoints, and how often they were right.
+    #[serde(skip)]
+    pub keypoints: Reliability,
+    /// Some windows, to be looked at.
+    #[serde(skip)]
+    pub examples: Vec<Example>,
+}
+
+/// A window with its truth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Size of the room in metres.
+    pub room_m: [f32; 3],
+    /// Who is there.
+    pub truth: Vec<Pose>,
+    /// Who is reported, at confidence 0.5 and more.
+    pub found: Vec<Detection>,
 }
 
 /// Scores of scenes with the same number of people.
@@ -108,6 +137,12 @@ pub struct ByCount {
     /// All of them.
     #[serde(flatten)]
     pub scores: Scores,
+    /// Share of reported people who are within half a metre of somebody.
+    pub detection_precision: f64,
+    /// Mean difference of the number of people reported and there.
+    pub count_error: f64,
+    /// Mean error of each keypoint with both roots at the origin, in the order of [`crate::skeleton::NAMES`].
+    pub joints_mm: Vec<f64>,
     /// By what the person does.
     pub activities: BTreeMap<String, Scores>,
 }
@@ -137,29 +172,45 @@ pub fn run(
     // A few at a time: a sequence holds its features in memory.
     for (done, chunk) in jobs.chunks(8).enumerate() {
         let sequences = chunk.par_iter().map(data::simulate).collect::<Result<Vec<_>, _>>()?;
-        for sequence in &sequences {
+        for (i, sequence) in sequences.iter().enumerate() {
             sums.add(predictor, sequence)?;
+            if (done * 8 + i) % (jobs.len() / EXAMPLES).max(1) == 0 {
+                sums.keep_example(predictor, sequence)?;
+            }
         }
         progress((done * 8 + chunk.len()).min(jobs.len()), jobs.len());
     }
-    Ok(sums.report(suite, predictor.model()))
+    Ok(sums.report(suite, predictor))
+}
+
+/// Scores by number of people, over sequences of which the network is not shown everything.
+pub(crate) fn scores(
+    predictor: &Predictor,
+    sequences: &[Sequence],
+    withheld: &Withheld,
+) -> Result<BTreeMap<String, ByCount>, PredictError> {
+    let mut sums = Sums::without(withheld);
+    sequences.iter().try_for_each(|s| sums.add(predictor, s))?;
+    Ok(sums.report(Suite::SeenRoom, predictor).persons)
 }
 
 /// Figures for the training log, by name: position errors of one person, by place, in millimetres.
 pub(crate) fn summary(
     predictor: &Predictor,
     sequences: &[Sequence],
+    withheld: &Withheld,
 ) -> Result<BTreeMap<String, f64>, PredictError> {
     let mut out = BTreeMap::new();
     for (place, name) in [(Place::Demo, "demo"), (Place::Random, "random")] {
-        let mut sums = Sums::default();
+        let mut sums = Sums::without(withheld);
         for sequence in sequences.iter().filter(|s| s.place == place) {
             sums.add(predictor, sequence)?;
         }
-        let report = sums.report(Suite::SeenRoom, String::new());
+        let report = sums.report(Suite::SeenRoom, predictor);
         if report.frames > 0 {
             out.insert(format!("{name}_false_persons_per_hour"), report.false_persons_per_hour);
             out.insert(format!("{name}_presence_calibration_error"), report.presence_calibration_error);
+            out.insert(format!("{name}_keypoint_calibration_error"), report.keypoint_calibration_error);
         }
         for (count, by) in report.persons {
             let s = &by.scores;
@@ -176,143 +227,4 @@ pub(crate) fn summary(
         }
     }
     Ok(out)
-}
-
-#[derive(Default)]
-struct Sums {
-    frames: usize,
-    seconds: f64,
-    false_runs: usize,
-    by_count: BTreeMap<usize, (Tally, BTreeMap<Activity, Tally>)>,
-    /// Sum of confidences, hits and count, by tenth of confidence.
-    reliability: [(f64, f64, f64); 10],
-}
-
-impl Sums {
-    fn add(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
-        let ends: Vec<usize> = sequence.ends().collect();
-        self.seconds += (ends.len() * BLOCK) as f64 / f64::from(RATE_HZ);
-        let mut ghost_before = false;
-        for ends in ends.chunks(64) {
-            let inputs: Vec<_> = ends.par_iter().map(|&e| sequence.input(e)).collect();
-            for (detections, &end) in predictor.predict(&inputs)?.iter().zip(ends) {
-                let ghosts = self.frame(
-                    detections,
-                    &sequence.persons(end, Mirror::default()),
-                    sequence.room_m,
-                    predictor,
-                );
-                let ghost = ghosts > 0;
-                self.false_runs += usize::from(ghost && !ghost_before);
-                ghost_before = ghost;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a frame; returns how many detections at 0.5 stand for nobody.
-    fn frame(
-        &mut self,
-        detections: &[Detection],
-        persons: &[data::Person],
-        room_m: [f32; 3],
-        predictor: &Predictor,
-    ) -> usize {
-        self.frames += 1;
-        let best = &detections[..detections.len().min(persons.len())];
-        let to_best = assign(best, persons);
-        let sure: Vec<&Detection> = detections.iter().filter(|d| d.confidence >= 0.5).collect();
-        for (i, d) in detections.iter().enumerate() {
-            let bin = ((d.confidence * 10.0) as usize).min(9);
-            let (sum, hits, count) = &mut self.reliability[bin];
-            *sum += f64::from(d.confidence);
-            *hits += f64::from(u8::from(i < persons.len()));
-            *count += 1.0;
-        }
-        if !persons.is_empty() {
-            let (all, activities) = self.by_count.entry(persons.len()).or_default();
-            let mean = mean_answer(&predictor.card().mean_pose, room_m);
-            for (p, person) in persons.iter().enumerate() {
-                let found = to_best.iter().position(|t| *t == Some(p)).map(|d| &best[d]);
-                let activity = Activity::ALL[person.activity.min(Activity::ALL.len() - 1)];
-                for tally in [&mut *all, activities.entry(activity).or_default()] {
-                    tally.person(found, person, &mean, activity);
-                }
-            }
-            let truths: Vec<_> = persons.iter().map(|p| p.keypoints_m).collect();
-            all.frame(detections, &truths);
-            for activity in persons.iter().map(|p| p.activity).collect::<std::collections::BTreeSet<_>>() {
-                if persons.len() == 1
-                    && let Some(tally) =
-                        activities.get_mut(&Activity::ALL[activity.min(Activity::ALL.len() - 1)])
-                {
-                    tally.frame(detections, &truths);
-                }
-            }
-        }
-        sure.len().saturating_sub(persons.len())
-    }
-
-    fn report(self, suite: Suite, model: String) -> Report {
-        let hours = self.seconds / 3600.0;
-        let seen: f64 = self.reliability.iter().map(|(_, _, n)| n).sum();
-        let error =
-            self.reliability.iter().map(|(sum, hits, _)| (sum - hits).abs()).sum::<f64>() / seen.max(1.0);
-        Report {
-            suite,
-            model,
-            frames: self.frames,
-            persons: self
-                .by_count
-                .into_iter()
-                .map(|(count, (all, activities))| {
-                    let activities =
-                        activities.iter().map(|(a, t)| (a.name().to_owned(), t.scores())).collect();
-                    (count.to_string(), ByCount { scores: all.scores(), activities })
-                })
-                .collect(),
-            false_persons_per_hour: if hours > 0.0 { self.false_runs as f64 / hours } else { 0.0 },
-            hours,
-            presence_calibration_error: error,
-        }
-    }
-}
-
-/// The mean pose at the mean position of this room.
-fn mean_answer(mean: &MeanPose, room_m: [f32; 3]) -> metrics::Pose {
-    let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
-    mean.pose_m.map(|p| std::array::from_fn(|i| centre[i] + mean.root_m[i] + p[i]))
-}
-
-/// Which person each detection stands for: the least total root distance.
-fn assign(detections: &[Detection], persons: &[data::Person]) -> Vec<Option<usize>> {
-    let cost = |d: usize, p: usize| distance(root(&detections[d].keypoints), root(&persons[p].keypoints_m));
-    // At most as many detections as persons, and few of both: person by person with all orders.
-    fn search(
-        d: usize,
-        n: usize,
-        persons: usize,
-        cost: &dyn Fn(usize, usize) -> f32,
-        so_far: f32,
-        now: &mut Vec<Option<usize>>,
-        best: &mut (f32, Vec<Option<usize>>),
-    ) {
-        if d == n {
-            if so_far < best.0 {
-                *best = (so_far, now.clone());
-            }
-            return;
-        }
-        for p in 0..persons {
-            if !now.contains(&Some(p)) {
-                now[d] = Some(p);
-                search(d + 1, n, persons, cost, so_far + cost(d, p), now, best);
-                now[d] = None;
-            }
-        }
-    }
-    let n = detections.len();
-    let mut best = (f32::INFINITY, vec![None; n]);
-    search(0, n, persons.len(), &cost, 0.0, &mut vec![None; n], &mut best);
-    best.1
 }

@@ -2,9 +2,13 @@
 
 use serde::Serialize;
 
-use super::metrics::{Pose, angle_between, distance, mpjpe, oks, pa_mpjpe, pck, relative, root, yaw};
+use super::{
+    metrics::{Pose, angle_between, distance, mpjpe, oks, pa_mpjpe, pck, relative, root, yaw},
+    sums::SURE,
+};
 use crate::{
     data::Person,
+    network::JOINTS,
     predictor::{Activity, Detection},
 };
 
@@ -25,6 +29,12 @@ pub struct Scores {
     pub yaw_deg: f64,
     /// Share of joints within a fifth of the torso, absolute positions.
     pub pck20: f64,
+    /// The same within a twentieth of the torso.
+    pub pck5: f64,
+    /// The same within a tenth.
+    pub pck10: f64,
+    /// The same within half of it.
+    pub pck50: f64,
     /// The same with both roots at the origin.
     pub root_relative_pck20: f64,
     /// Average precision: mean over object keypoint similarities of 0.50, 0.55 … 0.95.
@@ -52,8 +62,16 @@ pub(super) struct Tally {
     persons: usize,
     /// Persons for whom there was a slot left; two slots can see one body, then one person goes without.
     answered: usize,
-    sums: [f64; 12],
+    sums: [f64; 11],
+    baselines: [f64; 4],
+    /// Errors of each joint with both roots at the origin, metres.
+    joints: [f64; JOINTS],
     found: usize,
+    /// Detections of confidence 0.5, those of them within reach of somebody, and by how many they are too many or too few.
+    sure: usize,
+    sure_right: usize,
+    miscounted: usize,
+    frames: usize,
     /// Confidence of each detection, and for each threshold whether it is a true one.
     detections: Vec<(f32, [bool; THRESHOLDS.len()])>,
     truths: usize,
@@ -72,14 +90,14 @@ impl Tally {
             pck(mean, t, 0.2),
             pck(&mean_relative, &t_relative, 0.2),
         ];
-        for (sum, value) in self.sums[8..].iter_mut().zip(baseline) {
+        for (sum, value) in self.baselines.iter_mut().zip(baseline) {
             *sum += f64::from(value);
         }
         let Some(d) = found else { return };
         self.answered += 1;
         let p = &d.keypoints;
         let r = distance(root(p), root(t));
-        self.found += usize::from(d.confidence >= 0.5 && r <= FOUND_M);
+        self.found += usize::from(d.confidence >= SURE && r <= FOUND_M);
         let values = [
             mpjpe(p, t),
             r,
@@ -89,7 +107,13 @@ impl Tally {
             pck(p, t, 0.2),
             pck(&relative(p), &t_relative, 0.2),
             f32::from(u8::from(d.activity == activity)),
+            pck(p, t, 0.05),
+            pck(p, t, 0.1),
+            pck(p, t, 0.5),
         ];
+        for ((sum, p), t) in self.joints.iter_mut().zip(&relative(p)).zip(&t_relative) {
+            *sum += f64::from(distance(*p, *t));
+        }
         for (sum, value) in self.sums.iter_mut().zip(values) {
             *sum += f64::from(value);
         }
@@ -98,6 +122,21 @@ impl Tally {
     /// Adds a frame's detections, for the average precision. The likelier choose first, each the truth most like it.
     pub fn frame(&mut self, detections: &[Detection], truths: &[Pose]) {
         self.truths += truths.len();
+        self.frames += 1;
+        let sure = detections.iter().filter(|d| d.confidence >= SURE);
+        let mut free: Vec<[f32; 3]> = truths.iter().map(root).collect();
+        for d in sure.clone() {
+            let at = root(&d.keypoints);
+            let near = |i: &usize| distance(free[*i], at);
+            if let Some(i) = (0..free.len()).min_by(|a, b| near(a).total_cmp(&near(b)))
+                && near(&i) <= FOUND_M
+            {
+                free.swap_remove(i);
+                self.sure_right += 1;
+            }
+        }
+        self.sure += sure.clone().count();
+        self.miscounted += sure.count().abs_diff(truths.len());
         let mut taken = vec![[false; THRESHOLDS.len()]; truths.len()];
         for d in detections {
             let likeness: Vec<f32> = truths.iter().map(|t| oks(&d.keypoints, t)).collect();
@@ -117,7 +156,7 @@ impl Tally {
     pub fn scores(&self) -> Scores {
         let all = self.persons.max(1) as f64;
         let of = |i: usize| self.sums[i] / self.answered.max(1) as f64;
-        let base = |i: usize| self.sums[8 + i] / all;
+        let base = |i: usize| self.baselines[i] / all;
         Scores {
             persons: self.persons,
             mpjpe_mm: 1000.0 * of(0),
@@ -126,6 +165,9 @@ impl Tally {
             pa_mpjpe_mm: 1000.0 * of(3),
             yaw_deg: of(4),
             pck20: of(5),
+            pck5: of(8),
+            pck10: of(9),
+            pck50: of(10),
             root_relative_pck20: of(6),
             ap: self.average_precision(),
             recall: self.found as f64 / all,
@@ -135,6 +177,21 @@ impl Tally {
             mean_pose_pck20: base(2),
             mean_pose_root_relative_pck20: base(3),
         }
+    }
+
+    /// Share of reported people who are near somebody; 1 where nobody is reported.
+    pub fn precision(&self) -> f64 {
+        if self.sure == 0 { 1.0 } else { self.sure_right as f64 / self.sure as f64 }
+    }
+
+    /// By how many the number of reported people is off, on average.
+    pub fn count_error(&self) -> f64 {
+        self.miscounted as f64 / self.frames.max(1) as f64
+    }
+
+    /// Mean error of each joint with both roots at the origin, millimetres.
+    pub fn joints_mm(&self) -> Vec<f64> {
+        self.joints.iter().map(|sum| 1000.0 * sum / self.answered.max(1) as f64).collect()
     }
 
     /// Area under the precision-recall curve with precision made non-increasing, mean over the thresholds.
@@ -194,6 +251,8 @@ mod tests {
         // Two truths: the likeliest detection is right, the next wrong, the last right: 1/2·1 + 1/2·2/3.
         t.frame(&[detection(0.0, 0.9), detection(30.0, 0.8), detection(5.0, 0.7)], &[pose(0.0), pose(5.0)]);
         assert!((t.scores().ap - (0.5 + 0.5 * 2.0 / 3.0)).abs() < 1e-9, "{}", t.scores().ap);
+        // One of the three is nobody, and they are one too many.
+        assert!((t.precision() - 2.0 / 3.0).abs() < 1e-9 && t.count_error() == 1.0);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! between antennas and between subcarriers, which the second moments over some packets keep; how fast its path
 //! changes is told by products of packets a few steps apart.
 
+use std::ops::Range;
+
 use invispose_kernels::Complex32;
 
 use super::{ANTENNAS, BINS, BLOCK, CHANNELS};
@@ -17,7 +19,13 @@ pub(super) const LAGS: usize = 4;
 
 /// Numbers of a block: second moments over their trace (diagonal, then real and imaginary parts above it), the
 /// logarithm of the trace, products over time, the mean, and the share of steps with a packet.
-pub const FEATURES: usize = COLUMNS * COLUMNS + 1 + 2 * LAGS + 2 * COLUMNS + 1;
+pub const FEATURES: usize = MEANS.end + 1;
+/// Where a block's second moments are.
+pub(super) const MOMENTS: Range<usize> = 0..COLUMNS * COLUMNS;
+/// Where its products over time are; the logarithm of the trace is before them.
+pub(super) const OVER_TIME: Range<usize> = MOMENTS.end + 1..MOMENTS.end + 1 + 2 * LAGS;
+/// Where its means are; the share of steps with a packet is behind them.
+pub(super) const MEANS: Range<usize> = OVER_TIME.end..OVER_TIME.end + 2 * COLUMNS;
 
 /// About the trace of noise.
 pub(super) const LEAST_POWER: f32 = 1e-3;

@@ -10,10 +10,12 @@ mod channel;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
 mod track;
+mod withheld;
 
 pub use block::FEATURES;
 pub use channel::{Binned, Reference, ReferenceBuilder};
 pub use track::FeatureTrack;
+pub use withheld::{Part, Withheld};
 
 use invispose_kernels::{Complex32, Layout};
 

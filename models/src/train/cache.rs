@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{TrainError, io};
 use crate::{
-    data::{Job, LinkTrack, Person, Place, Sequence},
+    data::{Job, LinkTrack, Person, Place, Radios, Sequence},
     input::{
         ANTENNAS, BINS, BLOCK, Reference,
         block::{Step, VALUES},
@@ -16,8 +16,11 @@ use crate::{
 const VERSION: u32 = 2;
 
 /// The file's first bytes: which scenes it holds.
-fn key(jobs: &[Job]) -> Vec<u8> {
-    let text = format!("invispose scenes {VERSION} {VALUES} {jobs:?}");
+fn key(jobs: &[Job], radios: &Radios) -> Vec<u8> {
+    let mut text = format!("invispose scenes {VERSION} {VALUES} {jobs:?}");
+    if !radios.are_the_places_own() {
+        text += &format!(" {radios:?}");
+    }
     [crc32fast::hash(text.as_bytes()), text.len() as u32, jobs.len() as u32]
         .iter()
         .flat_map(|v| v.to_le_bytes())
@@ -25,14 +28,19 @@ fn key(jobs: &[Job]) -> Vec<u8> {
 }
 
 /// Name of the file that holds these scenes.
-pub(super) fn name(jobs: &[Job]) -> String {
-    let key: String = key(jobs).iter().take(8).map(|b| format!("{b:02x}")).collect();
+pub(super) fn name(jobs: &[Job], radios: &Radios) -> String {
+    let key: String = key(jobs, radios).iter().take(8).map(|b| format!("{b:02x}")).collect();
     format!("scenes-{key}.bin")
 }
 
 /// Writes the sequences of `jobs`. The file is put in place at once.
-pub(super) fn write(path: &Path, jobs: &[Job], sequences: &[Sequence]) -> Result<(), TrainError> {
-    let mut out = key(jobs);
+pub(super) fn write(
+    path: &Path,
+    jobs: &[Job],
+    radios: &Radios,
+    sequences: &[Sequence],
+) -> Result<(), TrainError> {
+    let mut out = key(jobs, radios);
     for s in sequences {
         sequence_to(&mut out, s);
     }
@@ -43,10 +51,10 @@ pub(super) fn write(path: &Path, jobs: &[Job], sequences: &[Sequence]) -> Result
 }
 
 /// The sequences of `jobs`, if the file holds exactly these and is undamaged.
-pub(super) fn read(path: &Path, jobs: &[Job]) -> Option<Vec<Sequence>> {
+pub(super) fn read(path: &Path, jobs: &[Job], radios: &Radios) -> Option<Vec<Sequence>> {
     let bytes = std::fs::read(path).ok()?;
     let (body, sum) = bytes.split_last_chunk::<4>()?;
-    let body_after_key = body.strip_prefix(key(jobs).as_slice())?;
+    let body_after_key = body.strip_prefix(key(jobs, radios).as_slice())?;
     if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
         return None;
     }

@@ -3,6 +3,7 @@
 use crate::{
     data::Sequence,
     evaluate::metrics::{distance, root},
+    input::Withheld,
     network::{JOINTS, OUTPUTS, SLOTS, Slot},
     predictor::{PredictError, Predictor, certainty},
     train::loss::best_assignment,
@@ -12,12 +13,16 @@ use crate::{
 /// Slots whose root is nearer to a person than this see that person.
 const SEEN_M: f32 = 1.0;
 
-pub(super) fn fit(predictor: &Predictor, validation: &[Sequence]) -> Result<Calibration, PredictError> {
+pub(super) fn fit(
+    predictor: &Predictor,
+    validation: &[Sequence],
+    withheld: &Withheld,
+) -> Result<Calibration, PredictError> {
     let within_m = Calibration::default().within_m;
     let (mut presence, mut keypoint) = (Vec::new(), Vec::new());
     for sequence in validation {
         let ends: Vec<usize> = sequence.ends().collect();
-        let inputs: Vec<_> = ends.iter().map(|&e| sequence.input(e)).collect();
+        let inputs: Vec<_> = ends.iter().map(|&e| sequence.input_without(e, withheld)).collect();
         let outputs = predictor.outputs(&inputs)?;
         for (window, &end) in outputs.chunks_exact(SLOTS * OUTPUTS).zip(&ends) {
             let persons = sequence.persons(end, Default::default());

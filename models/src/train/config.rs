@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::{
-    data::{Job, Place},
-    input::WINDOW_S,
+    data::{Job, Place, Radios},
+    input::{WINDOW_S, Withheld},
     network::NetworkConfig,
     sim::Split,
 };
@@ -48,6 +48,12 @@ pub struct DataConfig {
     /// Probability that a window is seen by noisier radios than the simulated ones: by up to [`Self::NOISE`]'s end.
     #[serde(default)]
     pub noise: f64,
+    /// Radios other than the places' own.
+    #[serde(default, skip_serializing_if = "Radios::are_the_places_own")]
+    pub radios: Radios,
+    /// What the network is not shown, for a study of what it is worth: such weights are good for nothing else.
+    #[serde(default, skip_serializing_if = "Withheld::is_nothing")]
+    pub withheld: Withheld,
     /// Scenes to train on.
     pub train: Vec<SceneGroup>,
     /// Scenes for validation and calibration.
@@ -161,6 +167,10 @@ impl TrainConfig {
         {
             return fail("data.quiet_noise, data.join, data.noise: 0 to 1");
         }
+        d.radios
+            .check()
+            .and_then(|()| d.withheld.check())
+            .map_err(|e| TrainError::Config(format!("data.{e}")))?;
         if o.steps == 0 || o.batch == 0 || o.batch > 4096 || o.validate_every == 0 {
             return fail("optimiser: steps, batch (at most 4096) and validate_every must be above 0");
         }
@@ -196,11 +206,6 @@ impl DataConfig {
     /// From and to: standard deviation of the noise that is added, in units of the quiet channel's root mean square. At 28 dB a
     /// bin of 30 subcarriers has 0.018 in each part.
     pub(super) const NOISE: [f32; 2] = [0.01, 0.25];
-
-    /// The groups of a split.
-    pub(super) fn groups(&self, split: Split) -> &[SceneGroup] {
-        if split == Split::Train { &self.train } else { &self.validation }
-    }
 
     /// What is to be simulated for a group of a split.
     pub(super) fn jobs(&self, split: Split, group: &SceneGroup) -> Vec<Job> {

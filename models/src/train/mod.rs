@@ -5,8 +5,11 @@ mod calibrate;
 mod checkpoint;
 mod config;
 mod course;
+mod learner;
 pub(crate) mod loss;
 mod scenes;
+mod study;
+mod tune;
 mod windows;
 
 use std::{
@@ -14,17 +17,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::{
-    grad_clipping::GradientClippingConfig,
-    module::Module,
-    optim::{AdamWConfig, GradientsParams},
-    tensor::Device,
-};
+use burn::{module::Module, tensor::Device};
 
 pub use config::{DataConfig, OptimiserConfig, SceneGroup, TrainConfig};
+pub use study::{Row, Study, Variant};
+pub use tune::{Minutes, Tuned, Tuning, minutes, tune};
 
 use crate::{
-    data::{self, DataError, Mirror, Sequence},
+    data::{DataError, Mirror, Sequence},
     evaluate,
     network::PoseNetwork,
     predictor::Predictor,
@@ -32,6 +32,7 @@ use crate::{
     weights::{self, Calibration, MeanPose, ModelCard, SaveError, Shape},
 };
 use course::Course;
+use learner::Learner;
 use windows::Windows;
 
 /// Where training is; the callback returns whether to go on.
@@ -127,14 +128,24 @@ pub fn run(
     commit: &str,
     mut progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<Trained, TrainError> {
+    run_with_scenes(config, folder, &folder.join("scenes"), commit, &mut progress)
+}
+
+/// As [`run`], with the simulated scenes in a folder of their own, which several trainings may share.
+fn run_with_scenes(
+    config: &TrainConfig,
+    folder: &Path,
+    scenes: &Path,
+    commit: &str,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Trained, TrainError> {
     config.check()?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
-    let Some(training) = scenes::make(&config.data, Split::Train, folder, &mut progress)? else {
-        return Err(TrainError::Stopped(0));
+    let mut make = |groups: &[SceneGroup], split| {
+        scenes::make(&config.data, groups, split, scenes, progress)?.ok_or(TrainError::Stopped(0))
     };
-    let Some(validation) = scenes::make(&config.data, Split::Validation, folder, &mut progress)? else {
-        return Err(TrainError::Stopped(0));
-    };
+    let training = make(&config.data.train, Split::Train)?;
+    let validation = make(&config.data.validation, Split::Validation)?;
     let training = Windows::new(config, training);
     let validation: Vec<Sequence> = validation.into_iter().flatten().collect();
 
@@ -142,50 +153,22 @@ pub fn run(
     let device = inner.clone().autodiff();
     device.seed(config.seed);
     let o = &config.optimiser;
-    let mut network = config.network.init(&device);
-    let mut optimiser = AdamWConfig::new()
-        .with_weight_decay(o.weight_decay)
-        .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
-        .init();
+    let mut learner = Learner::new(config.network.init(&device), o.weight_decay, device);
     let (mut step, mut course) = (0, Course::default());
     let config_text = config.to_toml();
     if let Some(found) = checkpoint::read(folder, config)? {
         (step, course) = found;
-        (network, optimiser) = checkpoint::load(folder, network, optimiser)?;
+        (learner.network, learner.optimiser) = checkpoint::load(folder, learner.network, learner.optimiser)?;
     }
     let mut curve = Curve::open(folder, step)?;
     let mut average: Option<[f32; 4]> = None;
 
     while step < course.end(o) {
-        let picture = training.picture(step, &device);
-        let persons: Vec<&[data::Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let outputs = network.forward(picture.batch);
-        let plain: Vec<f32> = outputs
-            .clone()
-            .inner()
-            .try_into_data()
-            .map_err(|e| TrainError::Device(e.to_string()))?
-            .iter::<f32>()
-            .collect();
-        let assignments = loss::assign(&plain, &persons, &picture.rooms);
-        let loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &device);
-        let read = |t: burn::tensor::Tensor<1>| -> Result<Vec<f32>, TrainError> {
-            Ok(t.inner()
-                .try_into_data()
-                .map_err(|e| TrainError::Device(e.to_string()))?
-                .iter::<f32>()
-                .collect())
-        };
-        let now: Vec<f32> = read(loss.total.clone())?.into_iter().chain(read(loss.parts)?).collect();
-        let &[total, presence, root, pose] = now.as_slice() else { return Err(TrainError::Diverged(step)) };
-        if !total.is_finite() {
-            return Err(TrainError::Diverged(step));
-        }
-        let gradients = GradientsParams::from_grads(loss.total.backward(), &network);
-        network = optimiser.step(config.learning_rate(step, course.end(o)), network, gradients);
+        let picture = training.picture(step, &learner.device);
+        let now;
+        (learner, now) = learner.step(picture, config.learning_rate(step, course.end(o)), step)?;
         step += 1;
 
-        let now = [total, presence, root, pose];
         let mean = match average {
             None => now,
             Some(a) => std::array::from_fn(|i| a[i] + 0.02 * (now[i] - a[i])),
@@ -196,19 +179,19 @@ pub fn run(
             curve.line(step, "train", &mean)?;
             let [loss, a, b, c] = mean;
             if !progress(Progress::Step { step, total: end, loss, parts: [a, b, c] }) {
-                checkpoint::write(folder, &config_text, step, &course, &network, &optimiser)?;
+                checkpoint::write(folder, &config_text, step, &course, &learner.network, &learner.optimiser)?;
                 return Err(TrainError::Stopped(step));
             }
         }
         if step % o.validate_every == 0 && step < end {
             let card = card(config, &config_text, commit, step, training.sequences());
-            let predictor = Predictor::from_network(network.valid(), card, inner.clone());
-            let metrics =
-                evaluate::summary(&predictor, &validation).map_err(|e| TrainError::Device(e.to_string()))?;
+            let predictor = Predictor::from_network(learner.network.valid(), card, inner.clone());
+            let metrics = evaluate::summary(&predictor, &validation, &config.data.withheld)
+                .map_err(|e| TrainError::Device(e.to_string()))?;
             curve.metrics(step, &metrics)?;
             course.judge(step, &metrics, o);
             let go_on = progress(Progress::Validation { step, metrics });
-            checkpoint::write(folder, &config_text, step, &course, &network, &optimiser)?;
+            checkpoint::write(folder, &config_text, step, &course, &learner.network, &learner.optimiser)?;
             if !progress(Progress::Checkpoint(folder.to_path_buf())) || !go_on {
                 return Err(TrainError::Stopped(step));
             }
@@ -219,11 +202,11 @@ pub fn run(
         &config_text,
         commit,
         step,
-        network.valid(),
+        learner.network.valid(),
         training.sequences(),
         &validation,
         folder,
-        &mut progress,
+        progress,
     )
 }
 
@@ -243,11 +226,11 @@ fn finish(
     let device = Device::flex();
     let mut card = card(config, config_text, commit, step, training);
     let predictor = Predictor::from_network(network.clone(), card.clone(), device.clone());
-    card.calibration =
-        calibrate::fit(&predictor, validation).map_err(|e| TrainError::Device(e.to_string()))?;
+    card.calibration = calibrate::fit(&predictor, validation, &config.data.withheld)
+        .map_err(|e| TrainError::Device(e.to_string()))?;
     let predictor = Predictor::from_network(network.clone(), card.clone(), device);
-    card.metrics =
-        evaluate::summary(&predictor, validation).map_err(|e| TrainError::Device(e.to_string()))?;
+    card.metrics = evaluate::summary(&predictor, validation, &config.data.withheld)
+        .map_err(|e| TrainError::Device(e.to_string()))?;
     progress(Progress::Validation { step, metrics: card.metrics.clone() });
     let bytes = weights::to_bytes(&network, &card)?;
     let path = folder.join("weights.safetensors");

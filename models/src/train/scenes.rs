@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{DataConfig, Progress, TrainError, cache, io};
+use super::{DataConfig, Progress, SceneGroup, TrainError, cache, io};
 use crate::{
-    data::{self, Sequence},
+    data::{self, DataError, Job, Sequence},
     sim::Split,
 };
 
@@ -16,26 +16,29 @@ const CHUNK: usize = 64;
 /// The sequences of each group of a split: those that the folder holds, else simulated, in parallel, and kept there.
 /// `None` if the callback asks to stop.
 pub(super) fn make(
-    data: &DataConfig,
+    config: &DataConfig,
+    groups: &[SceneGroup],
     split: Split,
     folder: &Path,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Option<Vec<Vec<Sequence>>>, TrainError> {
-    let folder = folder.join("scenes");
-    std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
-    let groups = data.groups(split);
+    std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
+    let radios = &config.radios;
+    let simulate = |jobs: &[Job]| -> Result<Vec<Sequence>, DataError> {
+        jobs.par_iter().map(|job| data::simulate_with(job, radios)).collect()
+    };
     let total = groups.iter().map(|g| g.count as usize).sum();
     let (mut all, mut done) = (Vec::with_capacity(groups.len()), 0);
     for group in groups {
-        let jobs = data.jobs(split, group);
+        let jobs = config.jobs(split, group);
         let mut sequences = Vec::with_capacity(jobs.len());
         for jobs in jobs.chunks(CHUNK) {
-            let path = folder.join(cache::name(jobs));
-            match cache::read(&path, jobs) {
+            let path = folder.join(cache::name(jobs, radios));
+            match cache::read(&path, jobs, radios) {
                 Some(kept) => sequences.extend(kept),
                 None => {
-                    let new = jobs.par_iter().map(data::simulate).collect::<Result<Vec<_>, _>>()?;
-                    cache::write(&path, jobs, &new)?;
+                    let new = simulate(jobs)?;
+                    cache::write(&path, jobs, radios, &new)?;
                     sequences.extend(new);
                 }
             }

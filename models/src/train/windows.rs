@@ -96,11 +96,14 @@ impl<'a> Windows<'a> {
                     block::blur(step, drawn.noise, || normal(&mut rng));
                 }
             };
+            let from = features.len();
             sequence.features_joined(link, drawn.end, &others, vary, &mut features);
+            config.data.withheld.hide(&mut features[from..]);
             let mut quiet = sequence.fixed(link, drawn.mirror);
             for v in &mut quiet[..CHANNELS * BINS] {
                 *v += config.data.quiet_noise * normal(&mut rng);
             }
+            config.data.withheld.hide_fixed(&mut quiet);
             fixed.extend(quiet);
             links += 1;
         }

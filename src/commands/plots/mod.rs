@@ -1,15 +1,21 @@
-//! Lines over an axis, as SVG.
+//! Plots: lines over an axis as SVG, and pictures as PNG.
+
+mod picture;
+pub mod poses;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
 use invispose_pipeline::evaluation::report::Plot;
+use picture::Picture;
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::output;
 
 const SIZE: (u32, u32) = (900, 560);
+const FONT: (&str, i32) = ("sans-serif", 14);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(127, 127, 127)];
 
@@ -19,27 +25,53 @@ pub fn write(plots: &[Plot], folder: &Path) -> anyhow::Result<()> {
     for plot in plots {
         let path = folder.join(format!("{}.svg", plot.name));
         let mut svg = String::new();
-        draw(plot, &mut svg).with_context(|| path.display().to_string())?;
+        draw(plot, &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())
+            .with_context(|| path.display().to_string())?;
         fs::write(&path, svg).with_context(|| path.display().to_string())?;
         output::note(path.display());
     }
     Ok(())
 }
 
-fn draw(plot: &Plot, svg: &mut String) -> anyhow::Result<()> {
+/// Writes plots side by side into `folder` as `NAME.png`.
+pub fn panels(name: &str, plots: &[Plot], folder: &Path) -> anyhow::Result<()> {
+    if plots.is_empty() {
+        return Ok(());
+    }
+    let mut picture = Picture::new((520 * plots.len() as u32, 440));
+    {
+        let area = (&mut picture).into_drawing_area();
+        for (area, plot) in area.split_evenly((1, plots.len())).iter().zip(plots) {
+            draw(plot, area)?;
+        }
+    }
+    write_png(&picture, &folder.join(format!("{name}.png")))
+}
+
+fn write_png(picture: &Picture, path: &Path) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).with_context(shown)?;
+    fs::write(path, picture.png()?).with_context(shown)?;
+    output::note(path.display());
+    Ok(())
+}
+
+fn draw<B: DrawingBackend>(plot: &Plot, area: &DrawingArea<B, Shift>) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
     let points = || plot.lines.iter().flat_map(|(_, points)| points);
     let (low, high) = points().fold((f64::MAX, f64::MIN), |(a, b), (x, _)| (a.min(*x), b.max(*x)));
     anyhow::ensure!(low < high, "nothing to draw");
     let top = points().fold(0.0, |top: f64, (_, y)| top.max(*y)).max(1e-3) * 1.05;
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .caption(&plot.title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(low..high, 0.0..top)?;
-    chart.configure_mesh().x_desc(plot.x.as_str()).y_desc(plot.y).label_style(("sans-serif", 14)).draw()?;
+    chart.configure_mesh().x_desc(plot.x.as_str()).y_desc(plot.y).label_style(FONT).draw()?;
     if let Some(x) = plot.chosen {
         let line = [(x, 0.0), (x, top)];
         chart
@@ -49,6 +81,10 @@ fn draw(plot: &Plot, svg: &mut String) -> anyhow::Result<()> {
     }
     for ((name, points), colour) in plot.lines.iter().zip(COLOURS.iter().cycle()) {
         let colour = *colour;
+        // Few enough to be told apart.
+        if points.len() <= 12 {
+            chart.draw_series(points.iter().map(|at| Circle::new(*at, 4, colour.filled())))?;
+        }
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
             .label(name)
@@ -58,7 +94,7 @@ fn draw(plot: &Plot, svg: &mut String) -> anyhow::Result<()> {
         .configure_series_labels()
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK)
-        .label_font(("sans-serif", 14))
+        .label_font(FONT)
         .draw()?;
     area.present()?;
     Ok(())

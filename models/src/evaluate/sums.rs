@@ -1,0 +1,195 @@
+//! Sums over the windows of an evaluation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::{
+    ByCount, Example, Report, Suite,
+    metrics::{self, distance, root},
+    reliability::Reliability,
+    tally::Tally,
+};
+use crate::{
+    data::{self, Mirror, Sequence},
+    input::{BLOCK, RATE_HZ, Withheld},
+    predictor::{Detection, PredictError, Predictor},
+    sim::Activity,
+    weights::MeanPose,
+};
+
+/// People who are reported.
+pub(super) const SURE: f32 = 0.5;
+
+#[derive(Default)]
+pub(super) struct Sums {
+    /// What the network is not shown.
+    withheld: Withheld,
+    frames: usize,
+    seconds: f64,
+    false_runs: usize,
+    by_count: BTreeMap<usize, (Tally, BTreeMap<Activity, Tally>)>,
+    presence: Reliability,
+    keypoints: Reliability,
+    examples: Vec<Example>,
+}
+
+impl Sums {
+    /// Of a network that is not shown everything.
+    pub fn without(withheld: &Withheld) -> Self {
+        Self { withheld: withheld.clone(), ..Self::default() }
+    }
+
+    /// Adds all windows of a sequence.
+    pub fn add(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
+        let ends: Vec<usize> = sequence.ends().collect();
+        self.seconds += (ends.len() * BLOCK) as f64 / f64::from(RATE_HZ);
+        let mut ghost_before = false;
+        for ends in ends.chunks(64) {
+            let inputs: Vec<_> =
+                ends.par_iter().map(|&e| sequence.input_without(e, &self.withheld)).collect();
+            for (detections, &end) in predictor.predict(&inputs)?.iter().zip(ends) {
+                let ghosts = self.frame(
+                    detections,
+                    &sequence.persons(end, Mirror::default()),
+                    sequence.room_m,
+                    predictor,
+                );
+                let ghost = ghosts > 0;
+                self.false_runs += usize::from(ghost && !ghost_before);
+                ghost_before = ghost;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the window in the middle of a sequence, to be looked at.
+    pub fn keep_example(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
+        let ends = sequence.ends();
+        let Some(end) = ends.clone().nth(ends.len() / 2) else { return Ok(()) };
+        let found = predictor.predict(&[sequence.input_without(end, &self.withheld)])?;
+        self.examples.push(Example {
+            room_m: sequence.room_m,
+            truth: sequence.persons(end, Mirror::default()).iter().map(|p| p.keypoints_m).collect(),
+            found: found.into_iter().flatten().filter(|d| d.confidence >= SURE).collect(),
+        });
+        Ok(())
+    }
+
+    /// Adds a frame; returns how many detections at 0.5 stand for nobody.
+    fn frame(
+        &mut self,
+        detections: &[Detection],
+        persons: &[data::Person],
+        room_m: [f32; 3],
+        predictor: &Predictor,
+    ) -> usize {
+        self.frames += 1;
+        let best = &detections[..detections.len().min(persons.len())];
+        let to_best = assign(best, persons);
+        let sure = detections.iter().filter(|d| d.confidence >= SURE).count();
+        for (i, d) in detections.iter().enumerate() {
+            self.presence.add(d.confidence, i < persons.len());
+            // Those that are shown, be there anybody or not.
+            for (j, confidence) in d.keypoint_confidence.iter().enumerate().filter(|_| i < sure) {
+                let truth = to_best.get(i).copied().flatten().map(|p| persons[p].keypoints_m[j]);
+                let right = truth.is_some_and(|t| distance(d.keypoints[j], t) <= predictor.within_m());
+                self.keypoints.add(*confidence, right);
+            }
+        }
+        if !persons.is_empty() {
+            let (all, activities) = self.by_count.entry(persons.len()).or_default();
+            let mean = mean_answer(&predictor.card().mean_pose, room_m);
+            for (p, person) in persons.iter().enumerate() {
+                let found = to_best.iter().position(|t| *t == Some(p)).map(|d| &best[d]);
+                let activity = Activity::ALL[person.activity.min(Activity::ALL.len() - 1)];
+                for tally in [&mut *all, activities.entry(activity).or_default()] {
+                    tally.person(found, person, &mean, activity);
+                }
+            }
+            let truths: Vec<_> = persons.iter().map(|p| p.keypoints_m).collect();
+            all.frame(detections, &truths);
+            for activity in persons.iter().map(|p| p.activity).collect::<BTreeSet<_>>() {
+                if persons.len() == 1
+                    && let Some(tally) =
+                        activities.get_mut(&Activity::ALL[activity.min(Activity::ALL.len() - 1)])
+                {
+                    tally.frame(detections, &truths);
+                }
+            }
+        }
+        sure.saturating_sub(persons.len())
+    }
+
+    pub fn report(self, suite: Suite, predictor: &Predictor) -> Report {
+        let hours = self.seconds / 3600.0;
+        Report {
+            suite,
+            model: predictor.model(),
+            frames: self.frames,
+            persons: self
+                .by_count
+                .into_iter()
+                .map(|(count, (all, activities))| {
+                    let activities =
+                        activities.iter().map(|(a, t)| (a.name().to_owned(), t.scores())).collect();
+                    let by = ByCount {
+                        scores: all.scores(),
+                        detection_precision: all.precision(),
+                        count_error: all.count_error(),
+                        joints_mm: all.joints_mm(),
+                        activities,
+                    };
+                    (count.to_string(), by)
+                })
+                .collect(),
+            false_persons_per_hour: if hours > 0.0 { self.false_runs as f64 / hours } else { 0.0 },
+            hours,
+            presence_calibration_error: self.presence.expected_error(),
+            keypoint_calibration_error: self.keypoints.expected_error(),
+            keypoint_within_m: predictor.within_m(),
+            presence: self.presence,
+            keypoints: self.keypoints,
+            examples: self.examples,
+        }
+    }
+}
+
+/// The mean pose at the mean position of this room.
+fn mean_answer(mean: &MeanPose, room_m: [f32; 3]) -> metrics::Pose {
+    let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+    mean.pose_m.map(|p| std::array::from_fn(|i| centre[i] + mean.root_m[i] + p[i]))
+}
+
+/// Which person each detection stands for: the least total root distance.
+fn assign(detections: &[Detection], persons: &[data::Person]) -> Vec<Option<usize>> {
+    let cost = |d: usize, p: usize| distance(root(&detections[d].keypoints), root(&persons[p].keypoints_m));
+    // At most as many detections as persons, and few of both: person by person with all orders.
+    fn search(
+        d: usize,
+        n: usize,
+        persons: usize,
+        cost: &dyn Fn(usize, usize) -> f32,
+        so_far: f32,
+        now: &mut Vec<Option<usize>>,
+        best: &mut (f32, Vec<Option<usize>>),
+    ) {
+        if d == n {
+            if so_far < best.0 {
+                *best = (so_far, now.clone());
+            }
+            return;
+        }
+        for p in 0..persons {
+            if !now.contains(&Some(p)) {
+                now[d] = Some(p);
+                search(d + 1, n, persons, cost, so_far + cost(d, p), now, best);
+                now[d] = None;
+            }
+        }
+    }
+    let n = detections.len();
+    let mut best = (f32::INFINITY, vec![None; n]);
+    search(0, n, persons.len(), &cost, 0.0, &mut vec![None; n], &mut best);
+    best.1
+}

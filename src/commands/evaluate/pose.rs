@@ -1,0 +1,153 @@
+//! The pose network on simulated rooms.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use invispose_models::evaluate::{self, Scores, Suite};
+use invispose_models::predictor::{Predictor, Weights};
+
+use crate::cli::Evaluate;
+use crate::commands::plots;
+use crate::output;
+
+/// Evaluates, prints the report and, with `--plots`, writes it as Markdown with pictures.
+pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
+    let weights = args.weights.clone().map_or(Weights::Shipped, Weights::File);
+    let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
+    let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
+    let predictor = Predictor::load(&weights, device).context(shown)?;
+    let bar = ProgressBar::new(1);
+    let report = evaluate::run(suite, &predictor, |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    if let Some(folder) = &args.plots {
+        let plots = plots::poses::write(&report, &args.suite, folder)?;
+        let path = folder.join(format!("{}.md", args.suite));
+        std::fs::write(&path, markdown(&report, &plots)).with_context(|| path.display().to_string())?;
+        output::note(path.display());
+    }
+    if args.json {
+        output::line(serde_json::to_string(&report)?)
+    } else {
+        output::write(|out| print_pose(out, &report))
+    }
+}
+
+fn print_pose(out: &mut dyn Write, report: &evaluate::Report) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:?}, model {}, {} windows in {:.2} h",
+        report.suite, report.model, report.frames, report.hours
+    )?;
+    writeln!(out, "people that are not there: {:.2} an hour", report.false_persons_per_hour)?;
+    writeln!(
+        out,
+        "expected calibration error: people {:.3}, keypoints (within {:.2} m) {:.3}",
+        report.presence_calibration_error, report.keypoint_within_m, report.keypoint_calibration_error
+    )?;
+    if report.persons.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:<20} {:>7} {:>7} {:>10} | {:>9} {:>10} | {:>6} {:>7} {:>5}",
+        "millimetres", "mpjpe", "root", "root-rel.", "mean pos.", "mean pose", "pck20", "yaw deg", "ap"
+    )?;
+    for (count, by) in &report.persons {
+        print_scores(out, &format!("{count} in the room"), &by.scores)?;
+        for (activity, scores) in &by.activities {
+            print_scores(out, &format!("  {activity}"), scores)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_scores(out: &mut dyn Write, name: &str, s: &Scores) -> io::Result<()> {
+    writeln!(
+        out,
+        "{name:<20} {:>7.0} {:>7.0} {:>10.0} | {:>9.0} {:>10.0} | {:>6.3} {:>7.0} {:>5.2}",
+        s.mpjpe_mm,
+        s.root_mm,
+        s.root_relative_mm,
+        s.mean_position_mpjpe_mm,
+        s.mean_pose_root_relative_mm,
+        s.pck20,
+        s.yaw_deg,
+        s.ap
+    )
+}
+
+/// The report as Markdown, with the pictures of `plots` (what they show, and their files).
+fn markdown(report: &evaluate::Report, plots: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = write_markdown(&mut out, report, plots);
+    out
+}
+
+fn write_markdown(out: &mut String, report: &evaluate::Report, plots: &[(&str, String)]) -> std::fmt::Result {
+    let suite = serde_json::to_value(report.suite).unwrap_or_default();
+    writeln!(out, "# {}, model {}\n", suite.as_str().unwrap_or_default(), report.model)?;
+    writeln!(out, "{} windows in {:.2} simulated hours.\n", report.frames, report.hours)?;
+    writeln!(out, "* People that are not there: {:.2} an hour.", report.false_persons_per_hour)?;
+    writeln!(
+        out,
+        "* Expected calibration error: people {:.3}; keypoints (within {:.2} m) {:.3}.\n",
+        report.presence_calibration_error, report.keypoint_within_m, report.keypoint_calibration_error
+    )?;
+    if !report.persons.is_empty() {
+        writeln!(
+            out,
+            "Lengths in millimetres; `mean` is the mean pose, at the mean position for MPJPE and PCK, at the true one for root-relative.\n"
+        )?;
+        writeln!(
+            out,
+            "| people | activity | persons | MPJPE | mean | root | root-relative | mean | PA-MPJPE | yaw | PCK@5 | @10 | @20 | @50 | mean @20 | AP | recall |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+        for (count, by) in &report.persons {
+            markdown_scores(out, count, "all", &by.scores)?;
+            for (activity, scores) in &by.activities {
+                markdown_scores(out, count, activity, scores)?;
+            }
+        }
+        writeln!(
+            out,
+            "\n| people | precision of people at 0.5 | recall | off in their number by |\n|---|---|---|---|"
+        )?;
+        for (count, by) in &report.persons {
+            let (precision, recall) = (by.detection_precision, by.scores.recall);
+            writeln!(out, "| {count} | {precision:.3} | {recall:.3} | {:.2} |", by.count_error)?;
+        }
+    }
+    for (what, file) in plots {
+        writeln!(out, "\n## {what}\n\n![{what}]({file})")?;
+    }
+    Ok(())
+}
+
+fn markdown_scores(out: &mut String, count: &str, activity: &str, s: &Scores) -> std::fmt::Result {
+    writeln!(
+        out,
+        "| {count} | {activity} | {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0}° | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} |",
+        s.persons,
+        s.mpjpe_mm,
+        s.mean_position_mpjpe_mm,
+        s.root_mm,
+        s.root_relative_mm,
+        s.mean_pose_root_relative_mm,
+        s.pa_mpjpe_mm,
+        s.yaw_deg,
+        s.pck5,
+        s.pck10,
+        s.pck20,
+        s.pck50,
+        s.mean_pose_pck20,
+        s.ap,
+        s.recall
+    )
+}
