@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use invispose_api::access::{self, AccessConfig, ProviderConfig, RateLimits, SigningKey};
+use invispose_api::access::{self, AccessConfig, LoginConfig, ProviderConfig, RateLimits, SigningKey};
 use invispose_api::outputs::OutputsConfig;
 use invispose_api::outputs::mqtt::MqttConfig;
 use invispose_api::outputs::webhooks::WebhooksConfig;
@@ -137,6 +137,10 @@ pub struct AuthSection {
     pub audience: String,
     /// Where its keys are; empty: where its discovery document says.
     pub keys_url: String,
+    /// As which client the dashboard signs people in with it; empty: it does not.
+    pub client_id: String,
+    /// What is asked for then.
+    pub login_scope: String,
 }
 
 impl Default for AuthSection {
@@ -150,6 +154,8 @@ impl Default for AuthSection {
             issuer: String::new(),
             audience: String::new(),
             keys_url: String::new(),
+            client_id: String::new(),
+            login_scope: "openid".into(),
         }
     }
 }
@@ -386,6 +392,8 @@ impl Config {
                 audience: self.auth.audience.clone(),
                 keys_url: given(&self.auth.keys_url),
                 refetch_after: None,
+                login: given(&self.auth.client_id)
+                    .map(|client_id| LoginConfig { client_id, scope: self.auth.login_scope.clone() }),
             }),
             limits: RateLimits { default, authenticated, premium, streaming, local },
             trusted_proxies: self.trusted_proxies()?,
@@ -614,8 +622,8 @@ fn check_auth(auth: &AuthSection) -> anyhow::Result<()> {
         );
     }
     if auth.issuer.is_empty() {
-        if !auth.audience.is_empty() || !auth.keys_url.is_empty() {
-            bail!("auth.audience and auth.keys_url say nothing without auth.issuer");
+        if !auth.audience.is_empty() || !auth.keys_url.is_empty() || !auth.client_id.is_empty() {
+            bail!("auth.audience, auth.keys_url and auth.client_id say nothing without auth.issuer");
         }
         return Ok(());
     }

@@ -7,13 +7,14 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use base64::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::gate::unauthorized;
 use super::keys::PREFIX;
+use super::login;
 use super::principal::{Principal, Tier};
 use super::refresh::{self, Kept, nanoseconds};
 use super::scope::{Scope, names};
@@ -64,7 +65,7 @@ struct TokenAnswer {
 }
 
 /// An error as RFC 6749, 5.2 names it.
-struct Wrong(&'static str, String);
+pub(super) struct Wrong(&'static str, String);
 
 impl From<StoreError> for Wrong {
     fn from(error: StoreError) -> Self {
@@ -89,16 +90,19 @@ impl IntoResponse for Wrong {
     }
 }
 
-fn unstored(mut response: Response) -> Response {
+pub(super) fn unstored(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 pub(crate) fn routes() -> Router {
-    Router::new().route("/oauth/token", post(token)).route("/oauth/revoke", post(revoke))
+    Router::new()
+        .route("/oauth/token", post(token))
+        .route("/oauth/revoke", post(revoke))
+        .route("/oauth/login", get(login::offer).post(login::arrive))
 }
 
-fn form<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Wrong> {
+pub(super) fn form<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Wrong> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::request::Builder;
 use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,14 +20,15 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 use url::Url;
 
+use super::login::Endpoints;
 use super::principal::{Identity, Kind, Principal, Tier};
 use super::token::{self, Reason, moment, shortened, verified};
 use crate::tls;
 
 /// Between two fetches.
-const APART: Duration = Duration::from_secs(10);
+pub(super) const APART: Duration = Duration::from_secs(10);
 /// Keys that are older are fetched anew.
-const OLD: Duration = Duration::from_secs(3600);
+pub(super) const OLD: Duration = Duration::from_secs(3600);
 /// For an answer of the provider.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer that is read, bytes.
@@ -45,6 +47,17 @@ pub struct ProviderConfig {
     pub keys_url: Option<String>,
     /// Between two fetches of its keys at the least; `None`: ten seconds.
     pub refetch_after: Option<Duration>,
+    /// How people sign in at the dashboard with it; `None`: not at all.
+    pub login: Option<LoginConfig>,
+}
+
+/// As which client the dashboard is known to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginConfig {
+    /// The client's id. It has no secret: the code is bound to the page by PKCE.
+    pub client_id: String,
+    /// What is asked for, words with spaces between them.
+    pub scope: String,
 }
 
 /// May this address be asked? Whoever can change an answer on its way could sign tokens.
@@ -66,10 +79,15 @@ pub fn check_address(address: &str) -> Result<Url, String> {
     }
 }
 
+/// A discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2), as far as it matters here.
 #[derive(Deserialize)]
-struct Discovery {
+pub(super) struct Discovery {
     issuer: String,
     jwks_uri: String,
+    pub(super) authorization_endpoint: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) code_challenge_methods_supported: Vec<String>,
 }
 
 /// A key set (RFC 7517, 5).
@@ -135,6 +153,7 @@ pub(super) struct Provider {
     known: Mutex<Known>,
     /// One fetch at a time: whoever waits finds what it brought.
     turn: tokio::sync::Mutex<()>,
+    pub(super) login: Endpoints,
 }
 
 impl std::fmt::Debug for Provider {
@@ -152,7 +171,8 @@ impl Provider {
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new()).build(connector.wrap_connector(tcp));
-        Ok(Self { config, client, known: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        let (known, turn, login) = (Mutex::default(), tokio::sync::Mutex::default(), Endpoints::default());
+        Ok(Self { config, client, known, turn, login })
     }
 
     /// Whom a token of the provider speaks for.
@@ -239,38 +259,52 @@ impl Provider {
         let fetch = async {
             let address = match &self.config.keys_url {
                 Some(address) => address.clone(),
-                None => {
-                    let issuer = self.config.issuer.trim_end_matches('/');
-                    let address = format!("{issuer}/.well-known/openid-configuration");
-                    let said: Discovery = self.get(&address).await?;
-                    if said.issuer != self.config.issuer {
-                        return Err(format!("{address} is of the issuer {:?}", said.issuer));
-                    }
-                    said.jwks_uri
-                }
+                None => self.discover().await?.jwks_uri,
             };
             Ok(self.get::<Keys>(&address).await?.known())
         };
-        let late = |_| format!("no answer within {} s", PATIENCE.as_secs());
-        tokio::time::timeout(PATIENCE, fetch).await.map_err(late)?
+        in_time(fetch).await
+    }
+
+    /// What the provider says of itself.
+    pub(super) async fn discover(&self) -> Result<Discovery, String> {
+        let issuer = self.config.issuer.trim_end_matches('/');
+        let address = format!("{issuer}/.well-known/openid-configuration");
+        let said: Discovery = self.get(&address).await?;
+        if said.issuer != self.config.issuer {
+            return Err(format!("{address} is of the issuer {:?}", said.issuer));
+        }
+        Ok(said)
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, address: &str) -> Result<T, String> {
         let url = check_address(address)?;
-        let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json");
-        let request = request.body(Full::default()).map_err(|e| e.to_string())?;
-        let answer = self.client.request(request).await.map_err(|e| format!("{address}: {e}"))?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("{address}: {}", answer.status()));
+        match self.send(Request::get(url.as_str()), Bytes::new()).await? {
+            (StatusCode::OK, body) => serde_json::from_slice(&body).map_err(|e| format!("{address}: {e}")),
+            (status, _) => Err(format!("{address}: {status}")),
         }
+    }
+
+    /// Status and body of an answer.
+    pub(super) async fn send(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Bytes), String> {
+        let request = request.header(header::ACCEPT, "application/json").body(Full::new(body));
+        let request = request.map_err(|e| e.to_string())?;
+        let address = request.uri().clone();
+        let answer = self.client.request(request).await.map_err(|e| format!("{address}: {e}"))?;
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-        let body = body.map_err(|e| format!("{address}: {e}"))?.to_bytes();
-        serde_json::from_slice(&body).map_err(|e| format!("{address}: {e}"))
+        Ok((status, body.map_err(|e| format!("{address}: {e}"))?.to_bytes()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// For as long as a provider may take.
+pub(super) async fn in_time<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| format!("no answer within {} s", PATIENCE.as_secs());
+    tokio::time::timeout(PATIENCE, asking).await.map_err(late)?
 }
 
 /// Is this key for signatures of this algorithm?

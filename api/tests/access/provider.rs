@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Form, http::StatusCode};
 use base64::Engine;
-use invispose_api::access::ProviderConfig;
+use invispose_api::access::{LoginConfig, ProviderConfig};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
@@ -14,6 +15,7 @@ use ring::signature::{
     RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use ring::{hmac, signature};
+use tokio::net::TcpListener;
 
 use super::jws::encoded;
 use super::*;
@@ -103,17 +105,31 @@ struct Provider {
     issuer: String,
     keys: Arc<Mutex<Vec<Value>>>,
     fetched: Arc<AtomicUsize>,
+    /// What a code has to come with, and what it is changed for.
+    codes: Arc<Mutex<Vec<(Value, Value)>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Provider {
     async fn start(keys: Vec<Value>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let discovery = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") });
+        let discovery = json!({
+            "issuer": issuer,
+            "jwks_uri": format!("{issuer}/keys"),
+            "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"),
+            "code_challenge_methods_supported": ["S256"],
+        });
+        Self::saying(listener, issuer, discovery, keys)
+    }
+
+    /// One with this discovery document.
+    fn saying(listener: TcpListener, issuer: String, discovery: Value, keys: Vec<Value>) -> Self {
         let keys = Arc::new(Mutex::new(keys));
         let fetched = Arc::<AtomicUsize>::default();
-        let (shown, count) = (keys.clone(), fetched.clone());
+        let codes = Arc::<Mutex<Vec<(Value, Value)>>>::default();
+        let (shown, count, known) = (keys.clone(), fetched.clone(), codes.clone());
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(async move || axum::Json(discovery)))
             .route(
@@ -122,9 +138,19 @@ impl Provider {
                     count.fetch_add(1, Ordering::Relaxed);
                     axum::Json(json!({ "keys": shown.lock().unwrap().clone() }))
                 }),
+            )
+            .route(
+                "/token",
+                post(async move |Form(asked): Form<Value>| {
+                    let mut known = known.lock().unwrap();
+                    match known.iter().position(|(wanted, _)| *wanted == asked) {
+                        Some(place) => (StatusCode::OK, axum::Json(known.remove(place).1)),
+                        None => (StatusCode::BAD_REQUEST, axum::Json(json!({ "error": "invalid_grant" }))),
+                    }
+                }),
             );
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { issuer, keys, fetched, task }
+        Self { issuer, keys, fetched, codes, task }
     }
 
     fn claims(&self, change: Value) -> Value {
@@ -145,6 +171,7 @@ impl Provider {
             audience: "invispose".into(),
             keys_url: None,
             refetch_after: Some(refetch_after),
+            login: Some(LoginConfig { client_id: "page".into(), scope: "openid".into() }),
         });
         with(config).await
     }
@@ -260,4 +287,94 @@ async fn a_provider_that_is_away_is_not_the_callers_fault() {
         assert!(Instant::now() < end, "the provider does not go away");
     }
     assert_eq!(gone().await, 503);
+}
+
+const HERE: &str = "http://127.0.0.1/";
+
+async fn arrive(server: &Server, code: &str, verifier: &str) -> common::Answer {
+    let form =
+        serde_urlencoded::to_string([("code", code), ("code_verifier", verifier), ("redirect_uri", HERE)])
+            .unwrap();
+    server.post("/oauth/login", &[("content-type", "application/x-www-form-urlencoded")], form).await
+}
+
+#[tokio::test]
+async fn people_sign_in_at_the_provider() {
+    let key = Private::ed();
+    let provider = Provider::start(vec![key.public("d")]).await;
+    let server = provider.server(Duration::ZERO).await;
+    let offer = server.get("/oauth/login").await;
+    assert_eq!(
+        offer.json(),
+        json!({ "provider": {
+            "issuer": provider.issuer, "authorization_endpoint": format!("{}/authorize", provider.issuer),
+            "client_id": "page", "scope": "openid", "audience": "invispose",
+        } })
+    );
+    assert_eq!(offer.headers["cache-control"], "no-store");
+
+    let (verifier, claims) = ("v".repeat(43), provider.claims(json!({})));
+    let good = |token: String| json!({ "access_token": token, "token_type": "Bearer", "refresh_token": "kept back" });
+    let wanted = |code: &str| {
+        json!({
+            "grant_type": "authorization_code", "client_id": "page", "code": code,
+            "code_verifier": verifier, "redirect_uri": HERE,
+        })
+    };
+    let add = |code: &str, answer| provider.codes.lock().unwrap().push((wanted(code), answer));
+    let token = key.token(key.header("d"), &claims);
+    add("mine", good(token.clone()));
+    // Whoever has the code alone gets nothing.
+    assert_eq!(arrive(&server, "mine", &"w".repeat(43)).await.status, 400);
+    let signed_in = arrive(&server, "mine", &verifier).await;
+    assert_eq!(signed_in.json(), json!({ "access_token": token, "scope": "pose:read" }));
+    assert_eq!(signed_in.headers["cache-control"], "no-store");
+    assert_eq!(status(&server, &token).await, 200);
+    assert_eq!(arrive(&server, "mine", &verifier).await.status, 400);
+    assert_eq!(arrive(&server, "other", "short").await.status, 400);
+
+    // Tokens that this server would not take are not handed on.
+    let elsewhere = provider.claims(json!({ "aud": "others" }));
+    add("elsewhere", good(key.token(key.header("d"), &elsewhere)));
+    add("opaque", good("no JSON Web Token".into()));
+    add("bound", json!({ "access_token": token, "token_type": "DPoP" }));
+    add("nothing", json!({}));
+    for code in ["elsewhere", "opaque", "bound", "nothing"] {
+        let answer = arrive(&server, code, &verifier).await;
+        assert_eq!(answer.status, 503, "{code}");
+        assert!(!answer.text().contains("token\":"), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_where_signing_in_is_not_safe() {
+    let good = |issuer: &str| {
+        json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
+            "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
+            "code_challenge_methods_supported": ["S256"],
+        })
+    };
+    for (member, value) in [
+        ("issuer", json!("http://127.0.0.1:1")),
+        ("authorization_endpoint", json!("javascript:alert(1)")),
+        ("authorization_endpoint", json!("http://id.example/authorize")),
+        ("token_endpoint", json!("http://id.example/token")),
+        ("token_endpoint", json!(null)),
+        ("code_challenge_methods_supported", json!(["plain"])),
+        ("code_challenge_methods_supported", json!([])),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let mut said = good(&issuer);
+        said[member] = value.clone();
+        let provider = Provider::saying(listener, issuer, said, vec![]);
+        let server = provider.server(Duration::ZERO).await;
+        assert_eq!(server.get("/oauth/login").await.status, 503, "{member} {value}");
+        assert_eq!(arrive(&server, "any", &"v".repeat(43)).await.status, 503, "{member} {value}");
+    }
+    // Without a provider there is nothing to offer.
+    let server = server().await;
+    assert_eq!(server.get("/oauth/login").await.json(), json!({ "provider": null }));
+    assert_eq!(arrive(&server, "any", &"v".repeat(43)).await.status, 400);
 }

@@ -124,6 +124,8 @@ pub const OPERATIONS: &[Operation] = &[
     everywhere(http("GET", "/api/audit", ADMIN)),
     http("POST", "/oauth/token", Needs::Own),
     http("POST", "/oauth/revoke", Needs::Own),
+    http("GET", "/oauth/login", Needs::Nothing),
+    http("POST", "/oauth/login", Needs::Own),
     query("currentFrame", POSES),
     query("frames", POSES),
     query("person", POSES),
