@@ -9,6 +9,7 @@ mod config;
 mod data_dir;
 mod listener;
 mod logging;
+mod model_card;
 mod output;
 mod places;
 mod reload;

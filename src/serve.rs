@@ -9,7 +9,7 @@ use invispose_api::outputs::Outputs;
 use invispose_api::recordings::Recordings;
 use invispose_api::store::Store;
 use invispose_api::telemetry::Telemetry;
-use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
+use invispose_api::{ApiConfig, ApiState, Deprecation, ModelCard, Site};
 use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::baseline_of;
@@ -35,6 +35,7 @@ use crate::commands::calibrate;
 use crate::config::{Config, DeprecatedSection};
 use crate::data_dir::DataDir;
 use crate::listener;
+use crate::model_card;
 use crate::output;
 use crate::places::{self, Place};
 use crate::reload::{Read, Reload};
@@ -99,7 +100,8 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
             wait: Duration::from_millis(config.batch.wait_ms.into()),
         })
         .presence(config.presence.clone());
-    if let Some(model) = model {
+    let card = model.as_ref().map(|(_, card)| card.clone());
+    if let Some((model, _)) = model {
         builder = builder.model(Box::new(model));
     }
     #[cfg(feature = "gpu")]
@@ -124,11 +126,15 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
         access: config.access()?,
         ..config.limits.api()
     };
-    let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
-        .with_alerts(alerts.clone())
-        .with_radio(radio)
-        .with_recordings(Recordings::new(recorder, data.path("recordings")))
-        .with_calibrations(calibrations);
+    let mut state =
+        ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
+            .with_alerts(alerts.clone())
+            .with_radio(radio)
+            .with_recordings(Recordings::new(recorder, data.path("recordings")))
+            .with_calibrations(calibrations);
+    if let Some(card) = card {
+        state = state.with_model(card);
+    }
 
     runtime.block_on(async move {
         let mut signals = Signals::new()?;
@@ -203,8 +209,8 @@ fn deprecation(section: &DeprecatedSection) -> Deprecation {
     Deprecation { version, sunset, guide }
 }
 
-/// The network, where some site may show poses.
-fn model(places: &mut [Place], compute: Compute) -> anyhow::Result<Option<NetworkModel>> {
+/// The network and its card, where some site may show poses.
+fn model(places: &mut [Place], compute: Compute) -> anyhow::Result<Option<(NetworkModel, ModelCard)>> {
     if !places.iter().any(|p| p.evaluated_people.is_some() || p.site.experimental_poses) {
         tracing::info!("no site has earned poses: presence and motion only");
         return Ok(None);
@@ -229,7 +235,8 @@ fn model(places: &mut [Place], compute: Compute) -> anyhow::Result<Option<Networ
             );
         }
     }
-    Ok(Some(NetworkModel::new(predictor)))
+    let card = model_card::of(&predictor);
+    Ok(Some((NetworkModel::new(predictor), card)))
 }
 
 fn open_site(

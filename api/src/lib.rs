@@ -27,6 +27,7 @@ mod guard;
 mod history;
 pub mod listen;
 pub mod metrics;
+mod model;
 mod movements;
 mod notices;
 pub mod outputs;
@@ -51,6 +52,7 @@ mod tls;
 pub mod view;
 
 pub use access::Scope;
+pub use model::{ModelCard, ModelEvaluation};
 pub use server::{router, serve};
 pub use setup::Reconfiguration;
 pub use site::{Site, Wake};

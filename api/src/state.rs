@@ -18,6 +18,7 @@ use crate::alerts::Alerts;
 use crate::guard::Names;
 use crate::listen::ConnectionStats;
 use crate::metrics::Traffic;
+use crate::model::ModelCard;
 use crate::outputs::OutputStats;
 use crate::recordings::Recordings;
 use crate::rest::Written;
@@ -118,6 +119,7 @@ struct Inner {
     radio: OnceLock<Radio>,
     recordings: OnceLock<Recordings>,
     calibrations: OnceLock<Calibrations>,
+    model: OnceLock<ModelCard>,
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
@@ -169,6 +171,7 @@ impl ApiState {
                 radio: OnceLock::new(),
                 recordings: OnceLock::new(),
                 calibrations: OnceLock::new(),
+                model: OnceLock::new(),
                 turn,
                 started,
                 outputs: Arc::default(),
@@ -218,6 +221,18 @@ impl ApiState {
     /// Calibration of all sites.
     pub(crate) fn calibrations(&self) -> &Calibrations {
         self.inner.calibrations.get_or_init(Calibrations::default)
+    }
+
+    /// With the card of the network that looks at frames.
+    #[must_use]
+    pub fn with_model(self, card: ModelCard) -> Self {
+        self.inner.model.get_or_init(|| card);
+        self
+    }
+
+    /// What the network's weights say about themselves; `None` where none is loaded.
+    pub(crate) fn model(&self) -> Option<&ModelCard> {
+        self.inner.model.get()
     }
 
     /// The signal as it is at present.

@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{EPOCH_NS, Options, STEP_NS, Server, id, person};
-use invispose_api::{ApiConfig, Time};
+use invispose_api::{ApiConfig, ModelCard, ModelEvaluation, Time};
 use invispose_pipeline::events::{EVENTS_KEPT, Event, EventKind, Evidence, Place};
 use serde_json::{Value, json};
 
@@ -694,10 +694,43 @@ async fn figures_are_told_as_they_change() {
     socket.subscribe("w", "subscription { systemMetrics(everyS: 0) { status } }").await;
     let message = socket.receive().await.to_string();
     assert!(message.contains("everyS: must be") || message.contains("totalPersonsTracked"), "{message}");
-    let models =
-        server.graphql("{ models { name sites { siteId source } } links { linkId } }", json!({})).await;
-    assert_eq!(models["data"]["models"][0]["sites"], json!([{ "siteId": "lab", "source": "SIMULATED" }]));
+    let query = "{ models { name sites { siteId source } card { trainedOn evaluations { people recall mpjpeMm beatsMean } } }
+        links { linkId } }";
+    let models = server.graphql(query, json!({})).await;
+    let model = &models["data"]["models"][0];
+    assert_eq!(model["sites"], json!([{ "siteId": "lab", "source": "SIMULATED" }]));
+    assert_eq!(model["card"], json!(null));
     assert_eq!(models["data"]["links"], json!([]));
+
+    // The card of a network is shown beside its name alone.
+    let better = ModelEvaluation {
+        people: 1,
+        mpjpe_mm: Some(100.0),
+        mean_position_mpjpe_mm: Some(150.0),
+        ..Default::default()
+    };
+    let unknown = ModelEvaluation { people: 2, recall: Some(0.25), ..better.clone() };
+    let best = ModelEvaluation {
+        root_relative_mm: Some(80.0),
+        mean_pose_root_relative_mm: Some(90.0),
+        ..better.clone()
+    };
+    let card = ModelCard {
+        name: model["name"].as_str().unwrap().into(),
+        trained_on: "a room".into(),
+        evaluations: vec![best, unknown],
+        ..ModelCard::default()
+    };
+    let state = server.state.clone();
+    drop(state.with_model(card));
+    let models = server.graphql(query, json!({})).await;
+    assert_eq!(
+        models["data"]["models"][0]["card"],
+        json!({ "trainedOn": "a room", "evaluations": [
+            { "people": 1, "recall": null, "mpjpeMm": 100.0, "beatsMean": true },
+            { "people": 2, "recall": 0.25, "mpjpeMm": 100.0, "beatsMean": false },
+        ] })
+    );
 }
 
 #[tokio::test]

@@ -364,6 +364,7 @@ async fn rooms_and_people_appear_and_go() {
             bandwidth_mhz: None,
             amplitude: vec![],
             doppler: vec![],
+            delay: None,
             rate_hz: 100.0,
         };
         server.radio.put("lab".into(), Glance { time_ns: common::now_ns(), links: vec![link] });

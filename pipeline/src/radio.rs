@@ -1,4 +1,7 @@
-//! A look at the signal as it is at present: how well each link is heard, and for those who watch its amplitudes and its Doppler spectrum.
+//! A look at the signal as it is at present: how well each link is heard, and for those who watch its amplitudes, its Doppler spectrum and
+//! its delay profile.
+
+mod delay;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use invispose_kernels::Layout;
 
+pub use self::delay::DelayProfile;
 use crate::csi::LinkId;
 use crate::stages::cleanup::{CleanLink, CleanWindow};
 
@@ -43,6 +47,8 @@ pub struct LinkGlance {
     pub amplitude: Vec<f32>,
     /// Power over Doppler frequency, from −rate/2 upward, likewise. Empty also where the window was cleaned on a GPU.
     pub doppler: Vec<f32>,
+    /// Power over delay of the newest packet. `None` while nobody watches, and where packets do not say which subcarriers they hold.
+    pub delay: Option<DelayProfile>,
     /// Steps per second of the grid: the Doppler spectrum spans so many hertz.
     pub rate_hz: f64,
 }
@@ -116,6 +122,7 @@ fn glance(link: &CleanLink, rate_hz: f64, curves: bool) -> LinkGlance {
         bandwidth_mhz: raw.bandwidth_mhz,
         amplitude: if curves { curve(&amplitude(link)) } else { Vec::new() },
         doppler: if curves { curve(&link.doppler) } else { Vec::new() },
+        delay: curves.then(|| delay::profile(raw, &link.columns)).flatten(),
         rate_hz,
     }
 }

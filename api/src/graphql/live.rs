@@ -10,7 +10,7 @@ use invispose_pipeline::radio::{Glance, LinkGlance};
 use super::scalars::Count;
 use super::select;
 use super::system::System;
-use super::types::{Person, Source};
+use super::types::Person;
 use crate::feed::Feed;
 use crate::query::{Field, Filter, QueryError};
 use crate::view::{FrameView, decimal};
@@ -126,46 +126,42 @@ struct LinkSignal {
     doppler: Vec<f64>,
     /// Width of the Doppler spectrum, hertz.
     doppler_span_hz: f64,
+    /// Power over delay of the newest packet, mean over antenna pairs; null where packets do not say which subcarriers they hold.
+    delay: Option<DelayCurve>,
+}
+
+/// By how much longer ways than the strongest one a signal came. The delay itself is not known: clocks are not synchronised.
+#[derive(SimpleObject)]
+struct DelayCurve {
+    /// Power as shares of the strongest tap's, 0..1, at most 64 values. A path is two of them wide.
+    power: Vec<f64>,
+    /// Delay of the first value, relative to the strongest tap, nanoseconds.
+    from_ns: f64,
+    /// From one value to the next, nanoseconds: the inverse of the bandwidth.
+    step_ns: f64,
 }
 
 impl LinkSignal {
     fn all(glance: &Glance, link: Option<&str>) -> Vec<Self> {
         let wanted = |l: &&LinkGlance| link.is_none_or(|id| l.link.as_str() == id);
-        let curve = |values: &[f32]| values.iter().copied().map(decimal).collect();
+        let curve = |values: &[f32]| -> Vec<f64> { values.iter().copied().map(decimal).collect() };
         let one = |l: &LinkGlance| Self {
             link_id: l.link.as_str().into(),
             time: Time::from_ns(glance.time_ns),
             amplitude: curve(&l.amplitude),
             doppler: curve(&l.doppler),
             doppler_span_hz: l.rate_hz,
+            delay: l.delay.as_ref().map(|d| DelayCurve {
+                power: curve(&d.power),
+                from_ns: d.from_ns,
+                step_ns: d.step_ns,
+            }),
         };
         glance.links.iter().filter(wanted).map(one).collect()
     }
 }
 
-/// A network, and where it looked at the newest frame.
-#[derive(SimpleObject)]
-struct Model {
-    /// Name and version.
-    name: String,
-    /// Sites whose newest frame it looked at.
-    sites: Vec<ModelSite>,
-}
-
-/// A site, as far as a network is concerned.
-#[derive(SimpleObject)]
-struct ModelSite {
-    /// The site.
-    site_id: ID,
-    /// Where the packets came from.
-    source: Source,
-    /// An evaluation on this very site showed that the model beats the mean pose.
-    calibrated: bool,
-    /// Poses are shown without such an evaluation, because the operator asked for them.
-    experimental: bool,
-}
-
-/// Queries over links and models.
+/// Queries over links.
 #[derive(Default)]
 pub(crate) struct Present;
 
@@ -181,27 +177,6 @@ impl Present {
         let site = state.site(site_id.as_ref().map(|id| id.as_str())).map_err(|e| e.graphql())?;
         let newest = state.radio().newest(&site.config().id);
         Ok(newest.map(|glance| LinkQuality::all(&glance)).unwrap_or_default())
-    }
-
-    /// The networks that looked at the newest frames.
-    async fn models(&self, ctx: &Context<'_>) -> Result<Vec<Model>> {
-        let mut models: Vec<Model> = Vec::new();
-        for site in ctx.data::<ApiState>()?.sites() {
-            let Some(frame) = site.latest() else { continue };
-            let provenance = &frame.provenance;
-            let Some(name) = provenance.model.as_deref() else { continue };
-            let of = ModelSite {
-                site_id: site.config().id.clone().into(),
-                source: provenance.source.into(),
-                calibrated: provenance.calibrated,
-                experimental: provenance.experimental,
-            };
-            match models.iter_mut().find(|m| m.name == name) {
-                Some(model) => model.sites.push(of),
-                None => models.push(Model { name: name.to_owned(), sites: vec![of] }),
-            }
-        }
-        Ok(models)
     }
 }
 
@@ -280,7 +255,7 @@ impl Figures {
         }))
     }
 
-    /// Amplitudes and Doppler spectrum of each link, thinned out for a live plot.
+    /// Amplitudes, Doppler spectrum and delay profile of each link, thinned out for a live plot.
     async fn csi(
         &self,
         ctx: &Context<'_>,

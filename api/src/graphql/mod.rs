@@ -10,6 +10,7 @@ mod events;
 mod http;
 mod hub;
 mod live;
+mod models;
 mod past;
 mod query;
 mod recordings;
@@ -44,6 +45,7 @@ pub struct Query(
     events::Kept,
     alerts::Raising,
     live::Present,
+    models::Models,
     setup::Zones,
     setup::Routers,
     setup::Rules,

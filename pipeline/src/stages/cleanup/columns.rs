@@ -66,6 +66,11 @@ fn find(raw: &LinkWindow) -> Vec<u16> {
     if 2 * both.len() >= live.len() { both } else { live }
 }
 
+/// The standard's tone plan that a link's packets have; `None` where they do not say which subcarriers they hold.
+pub(crate) fn tone_plan(raw: &LinkWindow) -> Option<Standard> {
+    standard(raw, raw.subcarrier_index.as_deref()?)
+}
+
 /// The tone plan that has these indices in this bandwidth.
 fn standard(raw: &LinkWindow, index: &[i16]) -> Option<Standard> {
     let edge = index.iter().map(|i| i.unsigned_abs()).max()?;

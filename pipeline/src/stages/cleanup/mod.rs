@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender};
 use invispose_kernels::{Complex32, Layout};
 
 use self::columns::Columns;
+pub(crate) use self::columns::tone_plan;
 use self::link::LinkState;
 use super::assembly::{CsiWindow, LinkWindow};
 use super::motion::Motion;
