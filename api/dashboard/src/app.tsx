@@ -2,6 +2,7 @@ import { useComputed, useSignalEffect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { connection } from './api/client';
 import { Provenance } from './parts/provenance';
+import { Lacking, SignIn } from './parts/signin';
 import { alerts } from './state/alerts';
 import { now } from './state/clock';
 import { frame, old, verdict } from './state/live';
@@ -9,7 +10,7 @@ import { VIEWS, go, link, view, wantedSite } from './state/route';
 import { site, siteId, sites, sitesProblem } from './state/sites';
 import { system } from './state/system';
 import { dark, nextTheme, theme } from './state/theme';
-import { signIn, token, wanted } from './state/token';
+import { signOut, token, wanted } from './state/token';
 import { texts } from './texts';
 import { Explore } from './views/explore';
 import { History } from './views/history';
@@ -68,13 +69,16 @@ export function App() {
           <button type="button" class="icon" onClick={nextTheme} title={texts.themes[theme.value]} aria-label={texts.themes[theme.value]}>
             {theme.value === 'auto' ? '◐' : dark.value ? '☾' : '☀'}
           </button>
+          {token.value && !wanted.value && <button type="button" class="toggle" onClick={signOut}>{texts.signIn.out}</button>}
           <button type="button" class="icon" onClick={() => help.current?.showModal()} title={texts.help.open} aria-label={texts.help.open}>?</button>
         </div>
       </header>
-      {wanted.value && <SignIn />}
+      <SignIn />
+      <Lacking />
       <main id="view" tabIndex={-1}>
-        {sitesProblem.value && !sites.value.length && <p class="panel problem" role="alert">{sitesProblem.value}</p>}
-        <Page />
+        {sitesProblem.value && !sites.value.length && !wanted.value && <p class="panel problem" role="alert">{sitesProblem.value}</p>}
+        {/* Before anybody has signed in there is nothing to show. */}
+        {(!wanted.value || token.value) && <Page />}
       </main>
       <Announcement />
       <dialog ref={help} aria-labelledby="help-title" onClick={(e) => { if (e.target === help.current) help.current?.close(); }}>
@@ -83,24 +87,6 @@ export function App() {
         <button type="button" onClick={() => help.current?.close()}>{texts.help.close}</button>
       </dialog>
     </>
-  );
-}
-
-/** Asks for a token, where the server wants one. */
-function SignIn() {
-  return (
-    <form
-      class="panel signin"
-      onSubmit={(e) => {
-        e.preventDefault();
-        const given = new FormData(e.currentTarget).get('token');
-        if (typeof given === 'string' && given.trim()) signIn(given.trim());
-      }}
-    >
-      <label>{texts.signIn.token} <input name="token" type="password" autocomplete="off" required autofocus /></label>
-      <button type="submit">{texts.signIn.open}</button>
-      <p class="quiet">{token.value ? texts.signIn.refused : texts.signIn.how}</p>
-    </form>
   );
 }
 
@@ -149,6 +135,7 @@ function Raised() {
 function Wire() {
   const words = useComputed(() => {
     const wire = connection.value;
+    if (wanted.value && wire.state !== 'connected') return texts.connection.unknown;
     return wire.state === 'waiting'
       ? texts.connection.waiting(Math.max(0, wire.until - now.value) / 1000)
       : texts.connection[wire.state];

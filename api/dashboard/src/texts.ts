@@ -4,7 +4,7 @@ import type { View } from './state/route';
 import type { Theme } from './state/theme';
 
 export const number = (value: number, digits = 0) =>
-  value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace('-', '−');
 
 /** Three digits that matter and a unit prefix. */
 export const short = (value: number) => value.toLocaleString('en', { notation: 'compact', maximumSignificantDigits: 3 });
@@ -19,6 +19,9 @@ export function duration(seconds: number): string {
 /** The time of day in UTC, as the API gives it. */
 export const clock = (time: string) => time.slice(11, 23);
 
+/** The speed of light. */
+const METRES_PER_NS = 0.299_792_458;
+
 const plural = (count: number, one: string, many: string) => `${number(count)} ${count === 1 ? one : many}`;
 
 export const texts = {
@@ -29,16 +32,29 @@ export const texts = {
   viewsLabel: 'Views',
   themes: { auto: 'Colours: as the system', dark: 'Colours: dark', light: 'Colours: light' } satisfies Record<Theme, string>,
   missing: '–',
+  /** On a time axis that ends with the present. */
+  ago: (seconds: number) => (Math.round(seconds) > 0 ? `−${Math.round(seconds)} s` : '0 s'),
   signIn: {
     token: 'Token or API key',
     open: 'Sign in',
-    how: 'This server asks who you are. A token comes from `invispose token create --scope …`; it is forgotten with this tab.',
-    refused: 'This token is not taken: it is wrong, has expired or was revoked.',
+    title: 'This server asks who you are',
+    how: 'A token comes from `invispose token create --scope …`; it is forgotten with this tab.',
+    refused: 'The token that was given is not taken, or not any more: it is wrong, has expired or was revoked.',
+    provider: (host: string) => `Sign in at ${host}`,
+    providerAway: 'The server does not say how to sign in.',
+    arriving: 'Signing in …',
+    insecure: 'Signing in at a provider needs HTTPS: browsers refuse it to pages that come in clear.',
+    unasked: 'The answer from the identity provider was not asked for by this tab. Sign in anew.',
+    declined: (error: string) => `The identity provider did not sign you in: ${error}`,
+    lacking: 'You are signed in, but may not see everything here. The server says:',
+    another: 'Sign in as somebody else',
+    out: 'Sign out',
   },
 
   connection: {
     connecting: 'connecting',
     connected: 'connected',
+    unknown: 'not signed in',
     waiting: (seconds: number) => `not connected, next try in ${Math.ceil(seconds)} s`,
   },
   health: {
@@ -109,6 +125,8 @@ export const texts = {
     title: 'What happened',
     none: 'Nothing within the last ten minutes.',
     show: 'Show this moment',
+    within: (zone: string) => `in ${zone}`,
+    lastSeen: (zone: string) => `from ${zone}`,
     suppressed: (count: number) => `and ${plural(count, 'more like it', 'more like it')} held back`,
     kinds: {
       'person.detected': 'came',
@@ -199,6 +217,12 @@ export const texts = {
     dopplerOf: (link: string) => `Doppler spectrum of ${link}, the newest window on top`,
     span: (hertz: number) => `from −${number(hertz)} to ${number(hertz)} Hz`,
     onGpu: 'The GPU keeps it.',
+    delay: 'Delay profile',
+    delayOf: (link: string) => `Delay profile of ${link}, the newest packet on top`,
+    delays: (from: number, to: number) => `${number(from)} to ${number(to)} ns,`,
+    tap: (ns: number) => `${number(ns * METRES_PER_NS, 1)} m a step`,
+    tapLong: 'From the strongest way on, whose own delay is not known: clocks are not synchronised. The step is the inverse of the bandwidth; nearer ways are not told apart.',
+    noDelay: 'Its packets do not say which subcarriers they hold.',
   },
 
   plan: {
@@ -297,6 +321,64 @@ export const texts = {
     removeZone: (name: string) => `Remove zone ${name}`,
     configured: 'Sites and links are set in invispose.toml; zones there or here.',
     show: 'Show live',
+    lastHeard: 'Last heard',
+    heard: (rate: number, rssi: number | null, time: string) => `${number(rate)}/s${rssi === null ? '' : `, ${number(rssi)} dBm`} at ${time}`,
+    notHeard: 'not heard',
+    noPlace: 'place not configured: presence and motion only',
+    routers: 'Routers and nodes',
+  },
+
+  calibration: {
+    title: 'Calibrate this site',
+    quiet: 'The quiet room',
+    quietHow: 'Everybody leaves the room, and nothing moves in it. The site then knows how its links are when nobody is there: presence and motion are measured against that.',
+    length: 'Listen for',
+    start: 'The room is empty: listen',
+    left: (seconds: number) => `${duration(seconds)} left`,
+    done: (day: string, time: string) => `Learned on ${day} at ${time} UTC, and in force.`,
+    refused: (reason: string) => `Nothing was learned: ${reason}`,
+    baselines: 'What each link knows',
+    learned: (percent: string, day: string, time: string) => `quiet within ${percent} %, learned on ${day} at ${time} UTC`,
+    notLearned: 'not learned yet',
+    activities: 'What people do',
+    activitiesHow: 'Somebody does one thing, such as walking, for a minute while it is recorded. Two recordings or more of each of two things or more teach the site a classifier.',
+    label: 'What is done',
+    labels: ['walking', 'standing', 'sitting', 'lying', 'empty'],
+    record: (seconds: number) => `Record ${duration(seconds)}`,
+    recording: (id: string, frames: string) => `Recording ${id}: ${frames} packets so far`,
+    made: (ids: string[]) => `Recorded: ${ids.join(', ')}.`,
+    more: 'More is needed: two recordings of each of two things.',
+    then: 'This teaches the site. It cannot be started from here: run it on the server, with its data directory in the paths, and start the server anew.',
+    command: 'Command',
+    camera: 'Poses',
+    noCamera: 'Not available. Poses of this very room would need labels from a camera, and this version takes none.',
+  },
+
+  models: {
+    title: 'Pose models',
+    none: 'No pose model looks at any site: presence and motion only. Poses are shown where an evaluation has earned them, or where the operator asks for experimental ones (`--experimental-poses`).',
+    noCard: 'The figures of this model are not known here: it ran somewhere else.',
+    about: (parameters: string, persons: string, data: string, windows: string) => `${parameters} trained numbers, ${persons} people at most. Trained on ${data}; ${windows} windows.`,
+    commit: 'Commit',
+    report: 'On scenes that it was not trained on',
+    room: 'Room',
+    seen: 'trained in, simulated',
+    unseen: 'not trained in, simulated',
+    people: 'People',
+    found: 'Found',
+    foundLong: 'Share of the people who are found within half a metre',
+    joints: 'Joints off by',
+    jointsLong: 'Mean distance of joints from the truth (MPJPE)',
+    pose: 'Pose off by',
+    poseLong: 'The same with hips laid on hips: the pose without the place',
+    ghosts: 'Ghosts an hour',
+    ghostsLong: 'Persons reported who are not there, by the network alone, over all numbers of people',
+    verdict: 'Better than a constant answer?',
+    better: 'yes',
+    notBetter: 'no',
+    metres: (value: number) => `${number(value, 2)} m`,
+    beside: 'In brackets: the error of an answer that never changes, the mean place and the mean pose. Where the model is no better than that, its skeletons say nothing. No figure is from a real room.',
+    choice: 'The program brings one model, and there is no other to choose. `invispose evaluate --suite seen-room` measures it anew.',
   },
 
   system: {

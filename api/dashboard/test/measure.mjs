@@ -1,9 +1,12 @@
-// Figures of the dashboard before a server of its own: node measure.mjs load|draw|memory [MINUTES]
-import { readFile } from 'node:fs/promises';
+// Figures of the dashboard before a server of its own: node measure.mjs load|draw|memory [MINUTES [MS]], MS from one frame to the next
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { PATIENCE_MS, Server } from './server.mjs';
+import { PATIENCE_MS, Server, invispose } from './server.mjs';
 
-const [what, minutes = '10'] = process.argv.slice(2);
+const [what, minutes = '10', every = '50'] = process.argv.slice(2);
+const hop = Number(every);
 const VIEWPORT = { width: 1280, height: 800 };
 
 const browser = await chromium.launch({
@@ -83,32 +86,81 @@ async function draw(page) {
   say({ what: 'draw', persons: 5, ...figures });
 }
 
-/** What the page and the server hold, minute by minute, while simulated time runs as fast as it can. */
+/** As much simulated time as has to be shown. */
+const DAY_H = 24;
+
+/** Growth per simulated hour by least squares. */
+function slope(rows, of) {
+  const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
+  const [x, y] = [rows.map((r) => r.simulated_hours), rows.map(of)];
+  const [mx, my] = [mean(x), mean(y)];
+  return x.reduce((sum, v, i) => sum + (v - mx) * (y[i] - my), 0) / x.reduce((sum, v) => sum + (v - mx) ** 2, 0);
+}
+
+/** What the page and the server hold, minute by minute, while simulated time runs as fast as it can; every minute all views are looked at. */
 async function memory(server, page) {
   const session = await page.context().newCDPSession(page);
   await session.send('Performance.enable');
   const started = performance.now();
-  const first = BigInt((await server.graphql('{ currentFrame { id } }')).currentFrame.id);
-  for (let minute = 0; minute <= Number(minutes); minute += 1) {
+  const newest = async () => Number((await server.graphql('{ currentFrame { id } }')).currentFrame.id);
+  const first = await newest();
+  const rows = [];
+  for (let minute = 0; minute <= Number(minutes) && (rows.at(-1)?.simulated_hours ?? 0) < DAY_H; minute += 1) {
     await page.waitForTimeout(Math.max(0, started + minute * 60_000 - performance.now()));
+    for (const key of ['2', '3', '4', '5', '6', '1']) {
+      await page.keyboard.press(key);
+      await page.waitForTimeout(1_000);
+    }
+    await people(page);
     await session.send('HeapProfiler.collectGarbage');
     const { metrics } = await session.send('Performance.getMetrics');
     const metric = (name) => metrics.find((m) => m.name === name)?.value;
-    const { currentFrame } = await server.graphql('{ currentFrame { id } }');
     const status = await readFile(`/proc/${server.child.pid}/status`, 'utf8');
-    say({
+    const frames = await newest() - first;
+    rows.push({
       what: 'memory',
       minute,
-      simulated_hours: Number(BigInt(currentFrame.id) - first) / 20 / 3600,
+      frames,
+      simulated_hours: (frames * hop) / 3_600_000,
       page_heap_mb: metric('JSHeapUsedSize') / 1e6,
       nodes: metric('Nodes'),
       listeners: metric('JSEventListeners'),
       server_rss_mb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
     });
+    say(rows.at(-1));
+  }
+  // The first minutes fill what is filled once.
+  const later = rows.slice(Math.floor(rows.length / 4));
+  if (later.length > 2) {
+    say({ what: 'growth in a simulated hour', from_minute: later[0].minute, page_heap_mb: slope(later, (r) => r.page_heap_mb), server_rss_mb: slope(later, (r) => r.server_rss_mb) });
   }
 }
 
-const server = await Server.start(what === 'memory' ? ['run', '--source', 'sim:demo?speed=max'] : ['demo']);
+/** The demonstration's room, for which a recording of it does not speak. */
+const ROOM = `[[site]]
+id = "demo"
+name = "Demonstration room"
+room_m = [6.0, 5.0, 2.7]
+${[['router-north', '0.4, 4.6, 1.4'], ['router-east', '5.7, 4.6, 0.9'], ['router-south', '5.6, 0.4, 1.6']].map(([id, at]) => `[[site.links]]
+id = "${id}"
+transmitter_m = [0.3, 0.3, 1.2]
+receiver_m = [${at}]
+`).join('')}[[site.zones]]
+id = "west"
+name = "West half"
+polygon_m = [[0, 0], [3, 0], [3, 5], [0, 5]]
+`;
+
+/** Ten minutes of two simulated people, again and again: to simulate them takes longer than to look at them. */
+async function again() {
+  const folder = await mkdtemp(join(tmpdir(), 'invispose-memory-'));
+  await invispose(['simulate', '--seconds', '600', '--people', '2', '--out', 'walk.ivr'], folder);
+  await invispose(['simulate', '--seconds', '60', '--people', '0', '--out', 'empty.ivr'], folder);
+  const source = 'recording:walk.ivr?loop=true&speed=max&site=demo';
+  return Server.start(['run', '--source', source, '--baseline', 'empty.ivr', '--experimental-poses'], { folder, settings: `[window]\nhop_ms = ${hop}\n${ROOM}` });
+}
+
+const server = what === 'memory' ? await again() : await Server.start(['demo']);
 try {
   if (what === 'load') await load(server);
   else {
@@ -117,7 +169,7 @@ try {
     await people(page);
     if (what === 'draw') await draw(page);
     else if (what === 'memory') await memory(server, page);
-    else throw new Error('usage: node measure.mjs load|draw|memory [MINUTES]');
+    else throw new Error('usage: node measure.mjs load|draw|memory [MINUTES [MS]]');
   }
 } finally {
   await browser.close();

@@ -1,9 +1,10 @@
 // The real server, on a port of its own, and what it takes to talk to it.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 const binary = process.env.SERVER_BINARY;
 if (!binary) throw new Error('SERVER_BINARY names the program to test');
@@ -51,6 +52,13 @@ export class Server {
 
   get address() {
     return new URL(this.url).host;
+  }
+
+  /** A new token for these rights. */
+  async token(scopes, ttl = '1h') {
+    const args = ['token', 'create', '--data-dir', 'data', '--ttl', ttl, ...scopes.flatMap((scope) => ['--scope', scope])];
+    const { stdout } = await promisify(execFile)(binary, args, { cwd: this.folder });
+    return stdout.trim();
   }
 
   async graphql(query, variables = {}) {

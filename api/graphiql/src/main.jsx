@@ -16,26 +16,43 @@ globalThis.MonacoEnvironment = {
 const socket = new URL('graphql/ws', location.href);
 socket.protocol = socket.protocol.replace('http', 'ws');
 
-// Where the server wants credentials, they stand in the headers panel: { "Authorization": "Bearer …" }. Subscriptions bring the same.
-let brought = '';
+// Where the server wants credentials, they are those of the dashboard in this tab, or stand in the headers panel:
+// { "Authorization": "Bearer …" }. Subscriptions bring the same.
+const signedIn = () => {
+  const token = sessionStorage.getItem('invispose-token');
+  return token ? `Bearer ${token}` : '';
+};
+let brought = signedIn();
 const client = createClient({ url: socket.href, lazyCloseTimeout: 0, connectionParams: () => (brought ? { Authorization: brought } : undefined) });
 const fetch = createGraphiQLFetcher({ url: new URL('graphql', location.href).href, wsClient: client });
 
 function fetcher(request, options) {
   const headers = Object.entries(options?.headers ?? {});
-  brought = headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1] ?? '';
-  return fetch(request, options);
+  brought = headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1] ?? signedIn();
+  return fetch(request, brought ? { ...options, headers: { ...options?.headers, Authorization: brought } } : options);
 }
 
-const query = `# The newest frame of the first site, and below it the same as a live stream.
+const query = `# The newest frame of the first site,
+# and below it the same as a live stream.
 query Now {
   currentFrame {
     id
     time
     stale
-    provenance { source model calibrated experimental }
+    provenance {
+      source
+      model
+      calibrated
+      experimental
+    }
     presence { present motionLevel coverage }
-    persons { id confidence activity positionM { x y z } zone { id name } }
+    persons {
+      id
+      confidence
+      activity
+      positionM { x y z }
+      zone { id name }
+    }
   }
 }
 
@@ -43,7 +60,11 @@ subscription Live {
   poseFrames(maxFps: 10) {
     id
     time
-    persons { id positionM { x y z } keypoints { name positionM { x y z } confidence } }
+    persons {
+      id
+      positionM { x y z }
+      keypoints { name confidence }
+    }
   }
 }
 `;

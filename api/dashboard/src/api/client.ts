@@ -1,7 +1,7 @@
 // The way to the server: one WebSocket for what flows, HTTP for what is asked once. Addresses are relative to the page.
 import { signal } from '@preact/signals';
 import { createClient } from 'graphql-ws';
-import { authorization, refused, token, wanted } from '../state/token';
+import { authorization, lacks, refused, token, wanted } from '../state/token';
 import type { Operation } from './generated';
 
 export type Connection =
@@ -48,7 +48,10 @@ const client = createClient({
   retryAttempts: Infinity,
   shouldRetry: () => true,
   retryWait: wait,
-  connectionParams: () => (token.value ? { token: token.value } : undefined),
+  connectionParams: () => {
+    brought = token.peek();
+    return brought ? { token: brought } : undefined;
+  },
   // A connection that died in silence is noticed by its missing answer.
   keepAlive: 5_000,
   on: {
@@ -62,10 +65,12 @@ const client = createClient({
     },
     closed: (event) => {
       clearTimeout(silence);
-      if ((event as CloseEvent).code === FORBIDDEN) refused();
+      if ((event as CloseEvent).code === FORBIDDEN) refused(brought);
     },
   },
 });
+/** The token that the WebSocket was opened with. */
+let brought = '';
 let silence: ReturnType<typeof setTimeout> | undefined;
 
 function words(errors: unknown): string {
@@ -77,39 +82,63 @@ function words(errors: unknown): string {
   return String(errors);
 }
 
+/** What the server answered, for people. Whether it says that this token may not is remembered. */
+function heard(errors: unknown): string {
+  const said = words(errors);
+  if (forbidden(errors)) lacks(said);
+  return said;
+}
+
+const forbidden = (errors: unknown): boolean =>
+  Array.isArray(errors) ? errors.some(forbidden) : (errors as { extensions?: { code?: string } } | null)?.extensions?.code === 'FORBIDDEN';
+
 /** Asks REST, below `api/v1/`. Fails with the server's words. */
 export async function rest<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, tag?: string): Promise<Answer> {
+  const given = token.peek();
   const answer = await fetch(new URL(`api/v1/${path}`, document.baseURI), {
     method,
     headers: { ...authorization(), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(tag === undefined ? {} : { 'if-match': tag }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  if (answer.status === 401) refused();
+  if (answer.status === 401) refused(given);
   const text = await answer.text();
   const said = (text ? JSON.parse(text) : null) as Answer;
   if (!answer.ok) throw new Error((said as { detail?: string } | null)?.detail ?? `HTTP ${answer.status}`);
   return said;
 }
 
+/** Saves what is at an address of this server as a file of this name. */
+export async function save(path: string, name: string): Promise<void> {
+  const answer = await fetch(new URL(path, document.baseURI), { headers: authorization() });
+  if (!answer.ok) throw new Error(((await answer.json()) as { detail?: string }).detail ?? `HTTP ${answer.status}`);
+  const file = URL.createObjectURL(await answer.blob());
+  Object.assign(document.createElement('a'), { href: file, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(file), 60_000);
+}
+
 /** Asks once. Fails with the server's words. */
 export async function ask<Data, Variables>(operation: Operation<Data, Variables>, variables: Variables): Promise<Data> {
+  const given = token.peek();
   const answer = await fetch(http, {
     method: 'POST',
     headers: { ...authorization(), 'content-type': 'application/json', accept: 'application/graphql-response+json' },
     body: JSON.stringify({ query: operation, variables }),
   });
-  if (answer.status === 401) refused();
+  if (answer.status === 401) refused(given);
   const body = (await answer.json()) as { data?: Data; errors?: unknown };
-  if (body.errors || !body.data) throw new Error(words(body.errors ?? `HTTP ${answer.status}`));
+  if (body.errors || !body.data) throw new Error(heard(body.errors ?? `HTTP ${answer.status}`));
   return body.data;
 }
 
-/** Follows a subscription through lost connections until the returned function is called, or the server ends it. */
+/**
+ * Follows a subscription through lost connections until the returned function is called, or the server ends it. `failed` is told whether asking
+ * again could help.
+ */
 export function follow<Data, Variables extends Record<string, unknown>>(
   operation: Operation<Data, Variables>,
   variables: Variables,
   next: (data: Data) => void,
-  failed: (reason: string) => void,
+  failed: (reason: string, hopeless: boolean) => void,
   ended: () => void = () => {},
 ): () => void {
   return client.subscribe<Data>(
@@ -117,9 +146,9 @@ export function follow<Data, Variables extends Record<string, unknown>>(
     {
       next: (answer) => {
         if (answer.data) next(answer.data);
-        else if (answer.errors) failed(words(answer.errors));
+        else if (answer.errors) failed(heard(answer.errors), forbidden(answer.errors));
       },
-      error: (error) => failed(words(error)),
+      error: (error) => failed(heard(error), forbidden(error)),
       complete: ended,
     },
   );

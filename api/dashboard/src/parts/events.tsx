@@ -40,9 +40,16 @@ export function evidence({ evidence: text }: Happening): Record<string, unknown>
 /** Events of alerts name the alert, which says nothing to people. */
 const UNNAMED = /^alert\.(opened|acknowledged|escalated|resolved)$/;
 
+/** Of these the zone is where it happened, not what it happened to. */
+const DOES = 'person.activity_detected';
+const WITHIN = new Set(['person.detected', 'person.fall_detected', 'person.fall_recovered', DOES]);
+
 function sentence(event: Happening, site: Site | undefined): string {
   const { kind, personId, zoneId, subject } = event;
   const zone = zoneId === null ? null : (site?.zones.find((z) => z.id === zoneId)?.name ?? zoneId);
-  const about = [personId !== null && texts.scene.person(personId), words.kinds[kind] ?? kind, zone, !UNNAMED.test(kind) && subject];
-  return about.filter(Boolean).join(' ') + words.evidence(evidence(event));
+  const figures = words.evidence(evidence(event));
+  const about = [personId !== null && texts.scene.person(personId), words.kinds[kind] ?? kind, !UNNAMED.test(kind) && subject];
+  const where = zone && (kind === 'person.lost' ? words.lastSeen(zone) : WITHIN.has(kind) ? words.within(zone) : zone);
+  // What somebody does comes before where.
+  return (kind === DOES ? [...about, figures.trim(), where] : [...about, where]).filter(Boolean).join(' ') + (kind === DOES ? '' : figures);
 }

@@ -10,13 +10,13 @@ export const links = signal<Link[]>([]);
 /** By link, of the newest window. */
 export const curves = signal<ReadonlyMap<string, Curves>>(new Map());
 
-/** Looks until the returned function is called. */
-export function look(site: string): () => void {
+/** Looks until the returned function is called, at the signal itself too. */
+export function look(site: string, closely = true): () => void {
   links.value = [];
   curves.value = new Map();
   const ends = [
-    listen(Quality, { site }, ({ linkQuality }) => { links.value = linkQuality; }, () => {}),
-    listen(Signal, { site }, ({ csi }) => { curves.value = new Map(csi.map((c) => [c.linkId, c])); }, () => {}),
+    listen(Quality, { site }, ({ linkQuality }) => { links.value = linkQuality; }),
+    closely ? listen(Signal, { site }, ({ csi }) => { curves.value = new Map(csi.map((c) => [c.linkId, c])); }) : () => {},
   ];
   return () => ends.forEach((end) => end());
 }

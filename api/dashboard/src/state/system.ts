@@ -1,11 +1,10 @@
-// The system's account, asked for again and again, and what two answers in a row say about rates.
-import { computed, effect, signal } from '@preact/signals';
-import { ask, connection } from '../api/client';
-import { System, type SystemQuery } from '../api/generated';
+// The system's account, as the server sends it each second, and what two of them in a row say about rates.
+import { computed, signal } from '@preact/signals';
+import { SystemMetrics, type SystemMetricsSubscription } from '../api/generated';
+import { listen } from './listen';
 
-export type Account = SystemQuery['system'];
+export type Account = SystemMetricsSubscription['systemMetrics'];
 
-const EVERY_MS = 1_000;
 /** Answers kept for the plots. */
 const KEPT = 300;
 
@@ -19,24 +18,18 @@ export interface Sample {
 export const samples = signal<Sample[]>([]);
 export const system = computed(() => samples.value.at(-1)?.account ?? null);
 
-async function poll(): Promise<void> {
-  try {
-    const { system: account } = await ask(System, {});
-    const last = samples.peek().at(-1);
-    // A server that was started anew counts from zero.
-    const kept = last && account.uptimeSeconds < last.account.uptimeSeconds ? [] : samples.peek().slice(-KEPT + 1);
-    samples.value = [...kept, { t: performance.now() / 1000, account }];
-  } catch {
-    // The connection's state says so already.
-  }
+/** Why there is none. */
+export const systemProblem = signal<string | null>(null);
+
+function take(account: Account): void {
+  const last = samples.peek().at(-1);
+  // A server that was started anew counts from zero.
+  const kept = last && account.uptimeSeconds < last.account.uptimeSeconds ? [] : samples.peek().slice(-KEPT + 1);
+  samples.value = [...kept, { t: performance.now() / 1000, account }];
+  systemProblem.value = null;
 }
 
-effect(() => {
-  if (connection.value.state !== 'connected') return;
-  void poll();
-  const timer = setInterval(() => { if (!document.hidden) void poll(); }, EVERY_MS);
-  return () => clearInterval(timer);
-});
+listen(SystemMetrics, {}, ({ systemMetrics }) => take(systemMetrics), () => {}, (reason) => { systemProblem.value = reason; });
 
 /** Change per second of a growing count between two samples. */
 function rate(before: Sample, after: Sample, count: (account: Account) => number | undefined): number | null {

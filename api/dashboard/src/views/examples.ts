@@ -14,7 +14,13 @@ export function examples(site: string): { title: string; purpose: string; query:
     stale
     provenance { source model calibrated experimental }
     presence { present motionLevel }
-    persons { id confidence activity zone { name } positionM { x y } }
+    persons {
+      id
+      confidence
+      activity
+      zone { name }
+      positionM { x y }
+    }
   }
 }`,
     },
@@ -26,7 +32,13 @@ export function examples(site: string): { title: string; purpose: string; query:
     id
     time
     provenance { source }
-    persons { id activity zone { name } positionM { x y } velocityMS { x y } }
+    persons {
+      id
+      activity
+      zone { name }
+      positionM { x y }
+      velocityMS { x y }
+    }
   }
 }`,
     },
@@ -36,7 +48,10 @@ export function examples(site: string): { title: string; purpose: string; query:
       query: `subscription Skeletons {
   poseFrames(siteId: ${id}, maxFps: 10) {
     id
-    persons { id keypoints { name confidence positionM { x y z } } }
+    persons {
+      id
+      keypoints { name confidence positionM { x y z } }
+    }
   }
 }`,
     },
@@ -98,7 +113,15 @@ export function examples(site: string): { title: string; purpose: string; query:
     currentFps
     averageLatencyMs
     health { issues }
-    sources { uri kind received accepted dropped siblings rejected { reason count } }
+    sources {
+      uri
+      kind
+      received
+      accepted
+      dropped
+      siblings
+      rejected { reason count }
+    }
     stages { name taken given queued busySeconds }
   }
 }`,

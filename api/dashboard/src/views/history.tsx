@@ -1,5 +1,6 @@
 import { computed, effect, signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { save } from '../api/client';
 import { EventList } from '../parts/events';
 import { Plan } from '../parts/plan';
 import { Plot } from '../parts/plot';
@@ -9,6 +10,7 @@ import {
   SPANS, type Span, WINDOW_S, busy, failure, frames, known, loadSpan, loading, play, playing, position, seconds, show, shown, span, speed, start, trails,
 } from '../state/past';
 import { site, siteId } from '../state/sites';
+import { token } from '../state/token';
 import type { Severity } from '../api/generated';
 import { clock, texts } from '../texts';
 
@@ -118,7 +120,18 @@ function Exports({ from, to }: { from: string; to: string }) {
     <span class="exports" role="group" aria-label={words.export} title={words.exportLong}>
       {words.export}{' '}
       {(Object.keys(words.formats) as (keyof typeof words.formats)[]).map((format) => (
-        <a key={format} class="button" href={address(format)} download>{words.formats[format]}</a>
+        <a
+          key={format}
+          class="button"
+          href={address(format)}
+          download
+          onClick={(e) => {
+            if (!token.value) return;
+            // A link brings no credentials.
+            e.preventDefault();
+            save(address(format), `frames.${format}`).catch((error: unknown) => { failure.value = String(error); });
+          }}
+        >{words.formats[format]}</a>
       ))}
     </span>
   );

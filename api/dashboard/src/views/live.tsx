@@ -135,7 +135,7 @@ function Motion() {
       gap={1}
       height={92}
       least={2}
-      time={(t) => `${Math.round(t - until)} s`}
+      time={(t) => texts.ago(until - t)}
     />
   );
 }

@@ -29,6 +29,7 @@ function Heard({ link, curve }: { link: Link; curve: Curves | undefined }) {
   const [tx, rx, subcarriers] = link.layout;
   const amplitude = useLevel(curve?.amplitude ?? null, false);
   const doppler = useLevel(curve?.doppler ?? null, true);
+  const delay = useLevel(curve?.delay?.power ?? null, true);
   return (
     <section class="panel heard" data-link={link.linkId}>
       <div>
@@ -50,8 +51,17 @@ function Heard({ link, curve }: { link: Link; curve: Curves | undefined }) {
         <figcaption>{words.doppler}{curve && ` ${words.span(curve.dopplerSpanHz / 2)}`}</figcaption>
         {curve && !curve.doppler.length ? <p class="hint">{words.onGpu}</p> : <Waterfall label={words.dopplerOf(link.linkId)} row={doppler} rows={ROWS} />}
       </figure>
+      <figure>
+        <figcaption>{words.delay}{curve?.delay && <Delays of={curve.delay} />}</figcaption>
+        {curve && !curve.delay ? <p class="hint">{words.noDelay}</p> : <Waterfall label={words.delayOf(link.linkId)} row={delay} rows={ROWS} />}
+      </figure>
     </section>
   );
+}
+
+/** From where to where, and how fine. */
+function Delays({ of: { power, fromNs, stepNs } }: { of: NonNullable<Curves['delay']> }) {
+  return <> {words.delays(fromNs, fromNs + (power.length - 1) * stepNs)} <span title={words.tapLong}>{words.tap(stepNs)}</span></>;
 }
 
 /** A row as shares of the strongest value of the last while, which fades. */

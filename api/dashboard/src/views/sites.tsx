@@ -1,5 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
+import { Calibration } from '../parts/calibration';
+import { Models } from '../parts/models';
 import { Plan } from '../parts/plan';
+import { Radios } from '../parts/radios';
 import { arrival } from '../state/live';
 import { link } from '../state/route';
 import { type Site, siteId, sites } from '../state/sites';
@@ -8,11 +11,12 @@ import { texts } from '../texts';
 
 const words = texts.sites;
 
-/** Rooms, links and zones; zones can be drawn. */
+/** Rooms, links and zones, what they were taught, and the networks that look at them; zones can be drawn. */
 export function Sites() {
   return (
     <div class="page">
       {sites.value.map((site) => <Place key={site.id} site={site} />)}
+      <Models />
       <p class="hint">{words.configured}</p>
     </div>
   );
@@ -22,6 +26,7 @@ function Place({ site }: { site: Site }) {
   const { x, y, z } = site.roomM;
   const shown = site.id === siteId.value;
   const [draft, setDraft] = useState<Point[] | null>(null);
+  const [calibrating, setCalibrating] = useState(false);
   const room = x > 0 && y > 0;
   return (
     <section class="panel place" data-site={site.id}>
@@ -43,26 +48,11 @@ function Place({ site }: { site: Site }) {
       </div>
       <div>
         <Zones site={site} />
-        <h3>{words.links}</h3>
-        {site.links.length === 0 ? <p>{words.noLinks}</p> : (
-          <div class="wide" tabIndex={0} role="region" aria-label={`${words.links}: ${site.name}`}>
-            <table>
-              <thead>
-                <tr><th scope="col">{words.link}</th><th scope="col" class="n">{words.transmitter}</th><th scope="col" class="n">{words.receiver}</th><th scope="col" class="n">{words.length}</th></tr>
-              </thead>
-              <tbody>
-                {site.links.map(({ id, transmitterM: t, receiverM: r }) => (
-                  <tr key={id}>
-                    <th scope="row">{id}</th>
-                    <td class="n">{words.point(t.x, t.y, t.z)}</td>
-                    <td class="n">{words.point(r.x, r.y, r.z)}</td>
-                    <td class="n">{words.metres(Math.hypot(t.x - r.x, t.y - r.y, t.z - r.z))}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
+        <Radios site={site} />
+        <details class="calibration" onToggle={(e) => setCalibrating(e.currentTarget.open)}>
+          <summary>{texts.calibration.title}</summary>
+          {calibrating && <Calibration site={site.id} />}
+        </details>
       </div>
     </section>
   );

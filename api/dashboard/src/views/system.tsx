@@ -2,7 +2,7 @@ import { useComputed } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { Plot } from '../parts/plot';
 import { arrival, moments } from '../state/live';
-import { type Account, type Sample, rateNow, samples, system } from '../state/system';
+import { type Account, type Sample, rateNow, samples, system, systemProblem } from '../state/system';
 import { clock, duration, number, short, texts } from '../texts';
 
 const words = texts.system;
@@ -10,7 +10,7 @@ const STAGE_COLOURS = ['zone-0', 'zone-1', 'zone-2', 'zone-3', 'accent', 'muted'
 
 export function System() {
   const account = system.value;
-  if (!account) return <p class="panel notice">{words.waiting}</p>;
+  if (!account) return <p class="panel notice">{systemProblem.value ?? words.waiting}</p>;
   return (
     <div class="system page">
       <Figures account={account} />
@@ -147,7 +147,7 @@ function Plots({ account }: { account: Account }) {
   const all = samples.value;
   const t = all.map((s) => s.t);
   const until = t.at(-1) ?? 0;
-  const time = (at: number) => `${Math.round(at - until)} s`;
+  const time = (at: number) => texts.ago(until - at);
   const busy = (name: string) => all.map((sample, i) => {
     const before = all[i - 1];
     const seconds = (s: Sample | undefined) => s?.account.stages.find((x) => x.name === name)?.busySeconds;
