@@ -125,14 +125,16 @@ async function memory(server, page) {
       page_heap_mb: metric('JSHeapUsedSize') / 1e6,
       nodes: metric('Nodes'),
       listeners: metric('JSEventListeners'),
-      server_rss_mb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
+      // What it has taken for itself, and with it the pages of its own program and of the ring's file.
+      server_mb: Number(/RssAnon:\s+(\d+)/.exec(status)?.[1]) / 1024,
+      server_with_files_mb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
     });
     say(rows.at(-1));
   }
   // The first minutes fill what is filled once.
   const later = rows.slice(Math.floor(rows.length / 4));
   if (later.length > 2) {
-    say({ what: 'growth in a simulated hour', from_minute: later[0].minute, page_heap_mb: slope(later, (r) => r.page_heap_mb), server_rss_mb: slope(later, (r) => r.server_rss_mb) });
+    say({ what: 'growth in a simulated hour', from_minute: later[0].minute, page_heap_mb: slope(later, (r) => r.page_heap_mb), server_mb: slope(later, (r) => r.server_mb) });
   }
 }
 
