@@ -45,6 +45,12 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
         Writer::create(&args.out, &metadata)?
     };
 
+    // Before the first frame comes: from then on a signal ends the recording in order.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    {
+        let interrupted = interrupted.clone();
+        ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed)).context("ctrl-c")?;
+    }
     let (stop_handle, stop) = Stop::new();
     let (merged, frames) = bounded(WAITING);
     let mut threads = Vec::new();
@@ -77,11 +83,6 @@ pub fn run(args: &Record) -> anyhow::Result<()> {
     }
     drop(merged);
 
-    let interrupted = Arc::new(AtomicBool::new(false));
-    {
-        let interrupted = interrupted.clone();
-        ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed)).context("ctrl-c")?;
-    }
     let end = args.seconds.map(|s| Instant::now() + Duration::from_secs_f64(s.clamp(0.0, 1e9)));
     let bar = ProgressBar::new_spinner().with_message("frames");
     let mut stop_handle = Some(stop_handle);

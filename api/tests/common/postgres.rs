@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "port.rs"]
+mod port;
+
 pub struct Postgres {
     bin: PathBuf,
     dir: tempfile::TempDir,
@@ -23,7 +26,7 @@ impl Postgres {
 
     /// The same, reachable on `localhost` with TLS by `cert.pem` and `key.pem` of this folder.
     pub fn start_tls(certificates: &Path) -> Option<(Self, u16)> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port::kept();
         let server = Self::start_with(|postgres| {
             for file in ["cert.pem", "key.pem"] {
                 let to = postgres.dir.path().join(file);
