@@ -16,6 +16,7 @@ use async_graphql::{
     Variables,
 };
 
+use super::later::later;
 use crate::ApiState;
 use crate::access::operations::{self, Operation};
 use crate::access::{Denied, Exceeded};
@@ -121,13 +122,7 @@ fn forbidden(denied: &Denied) -> ServerError {
 }
 
 fn exceeded(exceeded: Exceeded) -> ServerError {
-    let error = async_graphql::Error::new("Rate limit exceeded").extend_with(|_, e| {
-        e.set("code", "RATE_LIMITED");
-        e.set("retryAfter", exceeded.retry_after);
-    });
-    let mut error = error.into_server_error(async_graphql::Pos::default());
-    error.source = Some(Arc::new(exceeded));
-    error
+    later("Rate limit exceeded", "RATE_LIMITED", exceeded.retry_after, exceeded)
 }
 
 /// Looks at a document before it joins others who asked for the same.
@@ -245,11 +240,6 @@ impl Extension for Check {
         }
         response
     }
-}
-
-/// What an answer says of a rate that was exceeded.
-pub(super) fn exceeded_in(response: &Response) -> Option<Exceeded> {
-    response.errors.iter().find_map(|e| e.source.as_ref()?.downcast_ref().copied())
 }
 
 /// Does an answer say that rights are lacking?

@@ -11,11 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use super::access::{ReadOnly, exceeded_in, is_forbidden};
+use super::access::{ReadOnly, is_forbidden};
+use super::later::told;
 use super::sse::{self, EVENT_STREAM};
-use super::turns::busy_in;
+use super::turns::Busy;
 use super::{Transport, bounds, unexecuted};
 use crate::ApiState;
+use crate::access::Exceeded;
 use crate::metrics::CarriesErrors;
 use crate::problem::Problem;
 
@@ -119,10 +121,10 @@ async fn execute(
 }
 
 fn answered(media: Media, result: async_graphql::Response) -> Response {
-    if let Some(exceeded) = exceeded_in(&result) {
+    if let Some(exceeded) = told::<Exceeded>(&result) {
         return exceeded.into_response();
     }
-    if let Some(busy) = busy_in(&result) {
+    if let Some(busy) = told::<Busy>(&result) {
         return busy.into_response();
     }
     if unexecuted(&result) {

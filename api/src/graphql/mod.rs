@@ -9,6 +9,7 @@ mod coercion;
 mod events;
 mod http;
 mod hub;
+mod later;
 mod live;
 mod models;
 mod past;

@@ -14,14 +14,13 @@ use async_graphql::extensions::{
     ResolveInfo,
 };
 use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{
-    ErrorExtensions, Response, ServerError, ServerResult, ValidationResult, Value, Variables,
-};
+use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::COMPLEXITY;
+use super::later::later;
 use crate::ApiState;
 use crate::problem::Problem;
 
@@ -40,13 +39,7 @@ pub(super) struct Busy;
 
 impl Busy {
     fn error(self) -> ServerError {
-        let error = async_graphql::Error::new(self.detail()).extend_with(|_, e| {
-            e.set("code", "BUSY");
-            e.set("retryAfter", PATIENCE.as_secs());
-        });
-        let mut error = error.into_server_error(async_graphql::Pos::default());
-        error.source = Some(Arc::new(self));
-        error
+        later(self.detail(), "BUSY", PATIENCE.as_secs(), self)
     }
 
     fn detail(self) -> String {
@@ -60,11 +53,6 @@ impl IntoResponse for Busy {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(PATIENCE.as_secs()));
         response
     }
-}
-
-/// Does an answer say that there was no turn?
-pub(super) fn busy_in(response: &Response) -> Option<Busy> {
-    response.errors.iter().find_map(|e| e.source.as_ref()?.downcast_ref().copied())
 }
 
 /// Queries of a size, a few at a time.

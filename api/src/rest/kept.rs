@@ -5,11 +5,25 @@ use axum::response::Response;
 
 use super::answer::matches;
 use crate::problem::Problem;
-use crate::store::Resource;
+use crate::store::{Kind, Resource, Store};
 
 /// The entity tag: the version.
 pub(super) fn tag(resource: &Resource) -> String {
     format!("\"{}\"", resource.version)
+}
+
+/// The resource of no site in particular; `what` it is, for people.
+pub(super) async fn find(store: &Store, kind: Kind, what: &str, id: &str) -> Result<Resource, Problem> {
+    let found = store.resource(kind, "", id).await?;
+    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no {what} {id:?}")))
+}
+
+/// Is there room for one more than there are, of `most`?
+pub(super) async fn room(store: &Store, kind: Kind, what: &str, most: usize) -> Result<(), Problem> {
+    if store.resources(kind, "", most, 0).await?.len() == most {
+        return Err(Problem::new(StatusCode::CONFLICT, format!("there are {most} {what}s already")));
+    }
+    Ok(())
 }
 
 /// The resource, if it is the one that the request was made from; `what` it is, for people.

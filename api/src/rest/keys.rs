@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Links, links, tagged, uncached};
-use super::kept::{made, tag, unchanged};
+use super::kept::{self, made, room, tag, unchanged};
 use super::params::{Paging, Params};
 use crate::access::keys::{self, Grants, PREFIX};
 use crate::documents::Wrong;
@@ -95,8 +95,7 @@ async fn details(store: &Store, resource: &Resource) -> Result<KeyDetails, Probl
 }
 
 async fn find(store: &Store, id: &str) -> Result<Resource, Problem> {
-    let found = store.resource(Kind::ApiKey, "", id).await?;
-    found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no API key {id:?}")))
+    kept::find(store, Kind::ApiKey, "API key", id).await
 }
 
 /// API keys, by id.
@@ -142,9 +141,7 @@ async fn create(state: ApiState, headers: HeaderMap, body: Bytes) -> Result<Resp
         return Err(Wrong::new("expires_at", "is in the past").into());
     }
     let store = state.keeper()?;
-    if store.resources(Kind::ApiKey, "", MOST, 0).await?.len() == MOST {
-        return Err(Problem::new(StatusCode::CONFLICT, format!("there are {MOST} API keys already")));
-    }
+    room(store, Kind::ApiKey, "API key", MOST).await?;
     let (id, kept, key) = keys::make(name, Grants { scopes, sites, tier, expires_at });
     let kept = serde_json::to_value(kept).map_err(|e| Problem::internal(&e))?;
     let resource = store.create(Kind::ApiKey, "", &id, &kept).await?;

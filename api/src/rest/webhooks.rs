@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Links, json, links, tagged, uncached};
-use super::kept::{made, same_id, tag, unchanged};
+use super::kept::{self, made, room, same_id, tag, unchanged};
 use super::params::{Paging, Params};
 use crate::documents::{self, Wrong};
 use crate::outputs::webhooks::{self, Attempt, DeadLetter, HIDDEN, PreviousSecret, Running, Webhook};
@@ -106,8 +106,7 @@ fn answer(request: &HeaderMap, resource: &Resource) -> Result<Response, Problem>
 }
 
 async fn find(store: &Store, id: &str) -> Result<Resource, Problem> {
-    let resource = store.resource(Kind::Webhook, "", id).await?;
-    resource.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no webhook {id:?}")))
+    kept::find(store, Kind::Webhook, "webhook", id).await
 }
 
 /// The body as a webhook, with its id where it has one.
@@ -159,10 +158,7 @@ async fn create(state: ApiState, headers: HeaderMap, body: Bytes) -> Result<Resp
     let (store, running) = parts(&state)?;
     let (id, webhook) = document(&headers, &body)?;
     webhook.check(running.guard())?;
-    if store.resources(Kind::Webhook, "", webhooks::MOST, 0).await?.len() == webhooks::MOST {
-        let detail = format!("there are {} webhooks already", webhooks::MOST);
-        return Err(Problem::new(StatusCode::CONFLICT, detail));
-    }
+    room(store, Kind::Webhook, "webhook", webhooks::MOST).await?;
     let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let stored = store.create(Kind::Webhook, "", &id, &written(&webhook)?).await;
     let resource = stored.map_err(|e| match e {
