@@ -1,10 +1,10 @@
-//! Weights on disk: a safetensors file with a model card and a checksum in its metadata.
+//! Weights on disk: a safetensors file in half precision with a model card and a checksum in its metadata.
 
 use std::{collections::BTreeMap, path::Path};
 
 use burn::{
-    store::{ModuleSnapshot, SafetensorsStore},
-    tensor::Device,
+    store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore},
+    tensor::{DType, Device},
 };
 use serde::{Deserialize, Serialize};
 
@@ -220,12 +220,13 @@ const MAX_HEADER: usize = 1 << 20;
 /// Networks wider than this are not believed.
 const MAX_WIDTH: usize = 1 << 13;
 
-/// The weights as a safetensors file.
+/// The weights as a safetensors file; every number is rounded to half precision (IEEE 754 binary16).
 ///
 /// # Errors
 /// When a tensor cannot be read back from its device.
 pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, SaveError> {
-    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
+    let mut store =
+        SafetensorsStore::from_bytes(None).clear_metadata().with_to_adapter(FloatCastAdapter::to(DType::F16));
     network.save_into(&mut store).map_err(|e| SaveError(e.to_string()))?;
     let plain = store.get_bytes().map_err(|e| SaveError(e.to_string()))?;
     let (mut header, tensors) = split(&plain).map_err(|e| SaveError(e.to_string()))?;
@@ -242,7 +243,7 @@ pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, Save
     Ok(out)
 }
 
-/// The network and its card from a safetensors file's bytes.
+/// The network and its card from a safetensors file's bytes; tensors of any float precision are read.
 ///
 /// # Errors
 /// When the bytes are damaged, or of another program, version or shape.
@@ -253,7 +254,10 @@ pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCa
     }
     let mut network = card.network.init(device);
     // Partial loading, so that the report below names everything that is wrong at once.
-    let mut store = SafetensorsStore::from_bytes(Some(bytes.to_vec())).allow_partial(true).validate(false);
+    let mut store = SafetensorsStore::from_bytes(Some(bytes.to_vec()))
+        .allow_partial(true)
+        .validate(false)
+        .with_from_adapter(FloatCastAdapter::to(DType::F32));
     let report = network.load_from(&mut store).map_err(|e| LoadError::Tensors(e.to_string()))?;
     if !report.errors.is_empty() || !report.missing.is_empty() || !report.unused.is_empty() {
         return Err(LoadError::Tensors(format!(

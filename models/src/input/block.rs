@@ -76,21 +76,34 @@ pub(crate) fn blur(step: &mut Step, size: f32, mut next: impl FnMut() -> f32) {
     }
 }
 
-type Columns = [Complex32; COLUMNS];
+/// Real and imaginary parts apart, so that products of whole rows are vector instructions.
+struct Columns {
+    re: [f32; COLUMNS],
+    im: [f32; COLUMNS],
+}
 
 fn columns(step: &Step) -> Option<Columns> {
     let per = BINS / MEAN_OF;
-    received(step).then(|| {
-        std::array::from_fn(|c| {
-            let (antenna, bin) = (c / per, c % per * MEAN_OF);
-            let at = antenna * 2 * BINS + bin;
-            let mean = |from: usize| {
-                step[from..from + MEAN_OF].iter().map(|v| f32::from(*v)).sum::<f32>()
-                    / (UNITS * MEAN_OF as f32)
-            };
-            Complex32::new(mean(at), mean(at + BINS))
-        })
+    let mean = |from: usize| {
+        step[from..from + MEAN_OF].iter().map(|v| f32::from(*v)).sum::<f32>() / (UNITS * MEAN_OF as f32)
+    };
+    let at = |c: usize| (c / per) * 2 * BINS + c % per * MEAN_OF;
+    received(step).then(|| Columns {
+        re: std::array::from_fn(|c| mean(at(c))),
+        im: std::array::from_fn(|c| mean(at(c) + BINS)),
     })
+}
+
+impl Columns {
+    /// Σ self · conj(before).
+    fn product(&self, before: &Self) -> Complex32 {
+        let (mut re, mut im) = (0.0, 0.0);
+        for i in 0..COLUMNS {
+            re += self.re[i] * before.re[i] + self.im[i] * before.im[i];
+            im += self.im[i] * before.re[i] - self.re[i] * before.im[i];
+        }
+        Complex32::new(re, im)
+    }
 }
 
 /// The features of whole blocks, `[block][FEATURES]`.
@@ -112,26 +125,29 @@ fn features(steps: &[Step], out: &mut [f32]) {
         return;
     }
     let scale = 1.0 / received as f32;
-    let mut moments = [[Complex32::new(0.0, 0.0); COLUMNS]; COLUMNS];
-    let mut mean = [Complex32::new(0.0, 0.0); COLUMNS];
+    let (mut real, mut imaginary) = ([[0.0f32; COLUMNS]; COLUMNS], [[0.0f32; COLUMNS]; COLUMNS]);
+    let mut mean = Columns { re: [0.0; COLUMNS], im: [0.0; COLUMNS] };
     for step in steps.iter().flatten() {
-        for (i, (row, a)) in moments.iter_mut().zip(step).enumerate() {
-            mean[i] += a * scale;
-            let a = a * scale;
-            for (m, b) in row.iter_mut().zip(step).skip(i) {
-                *m += a * b.conj();
+        for i in 0..COLUMNS {
+            let (re, im) = (step.re[i] * scale, step.im[i] * scale);
+            mean.re[i] += re;
+            mean.im[i] += im;
+            for j in 0..COLUMNS {
+                real[i][j] += re * step.re[j] + im * step.im[j];
+                imaginary[i][j] += im * step.re[j] - re * step.im[j];
             }
         }
     }
-    let power = (0..COLUMNS).map(|i| moments[i][i].re).sum::<f32>() + LEAST_POWER;
-    let (above, rest) = out.split_at_mut(COLUMNS * COLUMNS);
-    let (diagonal, above) = above.split_at_mut(COLUMNS);
-    let (real, imaginary) = above.split_at_mut(COLUMNS * (COLUMNS - 1) / 2);
+    let power = (0..COLUMNS).map(|i| real[i][i]).sum::<f32>() + LEAST_POWER;
+    let size = MOMENT_SCALE / power;
+    let (moments, rest) = out.split_at_mut(COLUMNS * COLUMNS);
+    let (diagonal, above) = moments.split_at_mut(COLUMNS);
+    let (above_real, above_imaginary) = above.split_at_mut(COLUMNS * (COLUMNS - 1) / 2);
     let mut at = 0;
     for i in 0..COLUMNS {
-        diagonal[i] = MOMENT_SCALE * moments[i][i].re / power;
-        for m in &moments[i][i + 1..] {
-            (real[at], imaginary[at]) = (MOMENT_SCALE * m.re / power, MOMENT_SCALE * m.im / power);
+        diagonal[i] = size * real[i][i];
+        for j in i + 1..COLUMNS {
+            (above_real[at], above_imaginary[at]) = (size * real[i][j], size * imaginary[i][j]);
             at += 1;
         }
     }
@@ -140,7 +156,7 @@ fn features(steps: &[Step], out: &mut [f32]) {
         let pairs = steps.iter().zip(&steps[lag + 1..]).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?)));
         let (mut sum, mut count) = (Complex32::new(0.0, 0.0), 0usize);
         for (before, after) in pairs {
-            sum += after.iter().zip(before).map(|(a, b)| a * b.conj()).sum::<Complex32>();
+            sum += after.product(before);
             count += 1;
         }
         let scale = 1.0 / (count.max(1) as f32 * power);
@@ -148,8 +164,8 @@ fn features(steps: &[Step], out: &mut [f32]) {
     }
     let size = MEAN_SCALE / power.sqrt();
     let means = &mut rest[1 + 2 * LAGS..];
-    for (i, m) in mean.iter().enumerate() {
-        (means[i], means[COLUMNS + i]) = (m.re * size, m.im * size);
+    for i in 0..COLUMNS {
+        (means[i], means[COLUMNS + i]) = (mean.re[i] * size, mean.im[i] * size);
     }
     means[2 * COLUMNS] = received as f32 / BLOCK as f32;
 }

@@ -29,7 +29,7 @@ use crate::{
     network::PoseNetwork,
     predictor::Predictor,
     sim::Split,
-    weights::{self, Calibration, MeanPose, ModelCard, SaveError, Shape},
+    weights::{self, Calibration, LoadError, MeanPose, ModelCard, SaveError, Shape},
 };
 use course::Course;
 use learner::Learner;
@@ -96,6 +96,9 @@ pub enum TrainError {
     /// The weights cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// The weights cannot be read back.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// The network's answers cannot be read.
     #[error("the device failed: {0}")]
     Device(String),
@@ -163,10 +166,17 @@ fn run_with_scenes(
     let mut curve = Curve::open(folder, step)?;
     let mut average: Option<[f32; 4]> = None;
 
+    let device = learner.device.clone();
+    let mut next = training.picture(step, &device);
     while step < course.end(o) {
-        let picture = training.picture(step, &learner.device);
+        let picture = next;
+        let rate = config.learning_rate(step, course.end(o));
+        // The next step's windows are drawn while this one is learned from.
+        let learned;
+        (learned, next) =
+            rayon::join(|| learner.step(picture, rate, step), || training.picture(step + 1, &device));
         let now;
-        (learner, now) = learner.step(picture, config.learning_rate(step, course.end(o)), step)?;
+        (learner, now) = learned?;
         step += 1;
 
         let mean = match average {
@@ -225,6 +235,8 @@ fn finish(
 ) -> Result<Trained, TrainError> {
     let device = Device::flex();
     let mut card = card(config, config_text, commit, step, training);
+    // What is measured is what the file will hold, in its precision.
+    let (network, _) = weights::from_bytes(&weights::to_bytes(&network, &card)?, &device)?;
     let predictor = Predictor::from_network(network.clone(), card.clone(), device.clone());
     card.calibration = calibrate::fit(&predictor, validation, &config.data.withheld)
         .map_err(|e| TrainError::Device(e.to_string()))?;

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use super::TrainConfig;
@@ -93,7 +94,7 @@ impl<'a> Windows<'a> {
         for link in (0..sequence.links.len()).filter(|l| drawn.lost >> l & 1 == 0) {
             let vary = |step: &mut block::Step| {
                 if drawn.noise > 0.0 {
-                    block::blur(step, drawn.noise, || normal(&mut rng));
+                    block::blur(step, drawn.noise, || rng.sample::<f32, _>(StandardNormal));
                 }
             };
             let from = features.len();
@@ -101,7 +102,7 @@ impl<'a> Windows<'a> {
             config.data.withheld.hide(&mut features[from..]);
             let mut quiet = sequence.fixed(link, drawn.mirror);
             for v in &mut quiet[..CHANNELS * BINS] {
-                *v += config.data.quiet_noise * normal(&mut rng);
+                *v += config.data.quiet_noise * rng.sample::<f32, _>(StandardNormal);
             }
             config.data.withheld.hide_fixed(&mut quiet);
             fixed.extend(quiet);
@@ -160,10 +161,4 @@ impl<'a> Windows<'a> {
         let index = rng.random_range(range.clone());
         (index, rng.random_range(self.sequences[index].ends()), *alone)
     }
-}
-
-/// A standard normal number (Box and Muller, 1958).
-fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    let (a, b): (f32, f32) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f32::consts::TAU * b).cos()
 }
