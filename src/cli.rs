@@ -373,6 +373,68 @@ pub enum Calibrate {
     Activity(CalibrateSignal),
     /// Learn from labelled recordings of the site how many people are there, by the signal alone
     Count(CalibrateSignal),
+    /// Teach the pose network the site's room by a camera's keypoints
+    #[command(
+        after_help = "Example: invispose calibrate camera --recording morning.ivr --labels keypoints.jsonl --out lab.safetensors\n\n\
+                      A line of the labels: {\"time\": SECONDS, \"persons\": [{\"keypoints\": [[x, y, z], … 17 in COCO order]}]}, in metres from the \
+                      room's corner."
+    )]
+    Camera(CalibrateCamera),
+    /// Teach the pose network the site's room by one person's walk along a known path, without a camera
+    #[command(
+        after_help = "Example: invispose calibrate walk --recording walk.ivr --path path.csv --out lab.safetensors\n\n\
+                      A line of the path: time_s,x_m,y_m"
+    )]
+    Walk(CalibrateWalk),
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateCamera {
+    #[command(flatten)]
+    pub room: CalibrateRoom,
+    /// Who was where, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub labels: PathBuf,
+    /// Seconds to add to the labels' times; without it they are found by when people move and the channel changes
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub clock_offset: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateWalk {
+    #[command(flatten)]
+    pub room: CalibrateRoom,
+    /// Where the person was at which moment, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub path: PathBuf,
+    /// Seconds to add to the path's times
+    #[arg(long, value_name = "S", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub clock_offset: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateRoom {
+    /// Where the baseline is kept [default: invispose-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Which of the configured sites [default: the only one]
+    #[arg(long, value_name = "ID")]
+    pub site: Option<String>,
+    /// A recording of the site
+    #[arg(long, value_name = "FILE")]
+    pub recording: PathBuf,
+    /// Where the new weights go, if they are better
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Part of the time, at its end, that is not learned from and on which old and new weights are compared
+    #[arg(long, value_name = "PART", default_value_t = 0.25)]
+    pub held_out: f64,
+    /// Training steps
+    #[arg(long, default_value_t = 200)]
+    pub steps: u64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

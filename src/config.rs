@@ -14,6 +14,7 @@ use invispose_api::outputs::mqtt::MqttConfig;
 use invispose_api::outputs::webhooks::WebhooksConfig;
 use invispose_api::store::{Keep, StoreConfig};
 use invispose_api::telemetry::TelemetryConfig;
+use invispose_models::predictor::Weights;
 use invispose_pipeline::alerts::{AlertEngine, AlertRule, AlertState};
 use invispose_pipeline::events::{MonitorConfig, RateRule, WatchConfig};
 use invispose_pipeline::signal::SignalConfig;
@@ -53,6 +54,8 @@ pub struct Config {
     pub auth: AuthSection,
     /// How often.
     pub rate_limits: RateLimitsSection,
+    /// The pose network.
+    pub model: ModelSection,
     /// How windows of all sites are gathered for one run of a GPU or of the network.
     pub batch: BatchSection,
     /// Recent frames in memory, per site.
@@ -197,6 +200,25 @@ pub struct DeprecatedSection {
     pub guide: String,
 }
 
+/// `[model]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSection {
+    /// Weights that `invispose train` or `calibrate` wrote; empty: those of the program.
+    pub weights: PathBuf,
+}
+
+impl ModelSection {
+    /// Where the network's weights come from.
+    pub fn source(&self) -> Weights {
+        if self.weights.as_os_str().is_empty() {
+            Weights::Shipped
+        } else {
+            Weights::File(self.weights.clone())
+        }
+    }
+}
+
 /// `[ring]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -287,6 +309,7 @@ impl Default for Config {
             api: ApiSection::default(),
             auth: AuthSection::default(),
             rate_limits: RateLimitsSection::default(),
+            model: ModelSection::default(),
             batch: BatchSection::default(),
             ring: RingSection::default(),
             database: DatabaseSection::default(),

@@ -10,6 +10,7 @@ mod data_dir;
 mod listener;
 mod logging;
 mod model_card;
+mod network;
 mod output;
 mod places;
 mod reload;
@@ -111,6 +112,8 @@ fn flags(cli: &Cli) -> Vec<(&'static str, Value, &'static str)> {
         Command::Token(cli::Token::Create(args)) => args.data_dir.as_ref(),
         Command::Calibrate(Calibrate::Baseline(args)) => args.data_dir.as_ref(),
         Command::Calibrate(Calibrate::Activity(args) | Calibrate::Count(args)) => args.data_dir.as_ref(),
+        Command::Calibrate(Calibrate::Camera(args)) => args.room.data_dir.as_ref(),
+        Command::Calibrate(Calibrate::Walk(args)) => args.room.data_dir.as_ref(),
         _ => None,
     };
     let data_dir = common.and_then(|c| c.data_dir.as_ref()).or(other);

@@ -1,5 +1,7 @@
 //! The configuration read again while the server runs: what can take effect does, the rest is named.
 
+use std::time::SystemTime;
+
 use anyhow::Context;
 use invispose_api::listen::{ConnectionStats, Tls};
 use invispose_api::{ApiState, Reconfiguration};
@@ -8,9 +10,10 @@ use toml::{Table, Value};
 
 use crate::config::{Config, leaves};
 use crate::logging;
+use crate::network::{self, Network};
 
 /// Settings of one value that take effect without a restart.
-const AT_ONCE: [&str; 3] = ["api.allowed_hosts", "api.allowed_origins", "log.level"];
+const AT_ONCE: [&str; 4] = ["api.allowed_hosts", "api.allowed_origins", "log.level", "model.weights"];
 
 /// Reads the configuration as it was read at start.
 pub type Read = Box<dyn Fn() -> anyhow::Result<Config> + Send>;
@@ -22,12 +25,17 @@ pub struct Reload {
     current: Config,
     state: ApiState,
     tls: Option<Tls>,
+    network: Network,
+    /// The file of weights as it was when it was read.
+    weights: Option<(SystemTime, u64)>,
 }
 
 impl Reload {
     /// From now on.
-    pub fn new(read: Read, state: ApiState, tls: Option<Tls>) -> anyhow::Result<Self> {
-        Ok(Self { current: read()?, read, state, tls })
+    pub fn new(read: Read, state: ApiState, tls: Option<Tls>, network: Network) -> anyhow::Result<Self> {
+        let current = read()?;
+        let weights = network::stamp(&current.model);
+        Ok(Self { current, read, state, tls, network, weights })
     }
 
     /// Reads everything again. What cannot be used changes nothing; either way the log says so.
@@ -50,6 +58,14 @@ impl Reload {
     async fn try_reload(&mut self) -> anyhow::Result<Vec<String>> {
         let new = (self.read)()?;
         logging::check(&new.log)?;
+        let weights = network::stamp(&new.model);
+        let other = new.model != self.current.model || weights != self.weights;
+        let loaded = if other {
+            let (network, section) = (self.network.clone(), new.model.clone());
+            tokio::task::spawn_blocking(move || network.load(&section)).await??
+        } else {
+            None
+        };
         let zones = new.sites.iter().map(|site| (site.id.clone(), site.zones.clone())).collect();
         let change = Reconfiguration {
             zones,
@@ -58,6 +74,10 @@ impl Reload {
             allowed_origins: new.api.allowed_origins.clone(),
         };
         self.state.reconfigure(change).await?;
+        if let Some(loaded) = loaded {
+            self.state.set_model(self.network.replace(loaded));
+        }
+        self.weights = weights;
         logging::set_level(&new.log)?;
         let later = later(&self.current, &new)?;
         self.current = new;

@@ -9,8 +9,8 @@ use invispose_api::outputs::Outputs;
 use invispose_api::recordings::Recordings;
 use invispose_api::store::Store;
 use invispose_api::telemetry::Telemetry;
-use invispose_api::{ApiConfig, ApiState, Deprecation, ModelCard, Site};
-use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
+use invispose_api::{ApiConfig, ApiState, Deprecation, Site};
+use invispose_models::predictor::{Compute, DeviceChoice};
 use invispose_pipeline::alerts::{AlertDesk, AlertEngine, AlertState};
 use invispose_pipeline::evaluation::baseline_of;
 use invispose_pipeline::events::{EVENTS_KEPT, EventBus};
@@ -25,7 +25,6 @@ use invispose_pipeline::stages::assembly::AssemblyConfig;
 use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::calibration::Calibrations;
 use invispose_pipeline::stages::gather::BatchConfig;
-use invispose_pipeline::stages::inference::NetworkModel;
 use invispose_pipeline::stages::persons::Rules;
 use invispose_pipeline::stages::recorder::{RecordDesk, RecordSetup};
 use invispose_pipeline::tracking::PersonIds;
@@ -35,7 +34,7 @@ use crate::commands::calibrate;
 use crate::config::{Config, DeprecatedSection};
 use crate::data_dir::DataDir;
 use crate::listener;
-use crate::model_card;
+use crate::network::Network;
 use crate::output;
 use crate::places::{self, Place};
 use crate::reload::{Read, Reload};
@@ -68,7 +67,11 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
     let choice: DeviceChoice = config.device.parse().map_err(|e| anyhow::anyhow!("device: {e}"))?;
     let compute = Compute::open(choice)?;
     health.set_device(compute.name());
-    let model = model(&mut places, compute.clone())?;
+    let network = Network::new(&places, compute.clone());
+    let loaded = network.load(&config.model)?;
+    for place in &mut places {
+        place.earned = loaded.as_ref().is_some_and(|l| l.calibrated.contains(&place.site.id));
+    }
     let first_frame = options.say_first_frame;
 
     let store = runtime.block_on(Store::open(config.database.store(&config.data_dir))).context("database")?;
@@ -89,6 +92,7 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
         .radio(radio.clone())
         .recorder(recorder.clone())
         .calibrations(calibrations.clone())
+        .models(network.desk.clone())
         .signal(config.signal.clone())
         .person_ids(ids)
         .assembly(AssemblyConfig {
@@ -100,9 +104,9 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
             wait: Duration::from_millis(config.batch.wait_ms.into()),
         })
         .presence(config.presence.clone());
-    let card = model.as_ref().map(|(_, card)| card.clone());
-    if let Some((model, _)) = model {
-        builder = builder.model(Box::new(model));
+    let card = loaded.as_ref().map(|loaded| loaded.card.clone());
+    if let Some(loaded) = loaded {
+        builder = builder.model(Box::new(loaded.model));
     }
     #[cfg(feature = "gpu")]
     if let Some(gpu) = compute.gpu() {
@@ -126,19 +130,18 @@ pub fn run(config: &Config, options: Options, again: Read) -> anyhow::Result<()>
         access: config.access()?,
         ..config.limits.api()
     };
-    let mut state =
-        ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
-            .with_alerts(alerts.clone())
-            .with_radio(radio)
-            .with_recordings(Recordings::new(recorder, data.path("recordings")))
-            .with_calibrations(calibrations);
+    let state = ApiState::with_store(sites.clone(), health.clone(), limits, store.clone(), events.clone())
+        .with_alerts(alerts.clone())
+        .with_radio(radio)
+        .with_recordings(Recordings::new(recorder, data.path("recordings")))
+        .with_calibrations(calibrations);
     if let Some(card) = card {
-        state = state.with_model(card);
+        state.set_model(card);
     }
 
     runtime.block_on(async move {
         let mut signals = Signals::new()?;
-        let mut reload = Reload::new(again, state.clone(), opened.tls)?;
+        let mut reload = Reload::new(again, state.clone(), opened.tls, network)?;
         // Kept zones are there before the first frame is.
         state.load().await;
         let outputs = Outputs::start(&state, &config.outputs(), &config.data_dir).await?;
@@ -207,36 +210,6 @@ fn rules(config: &Config) -> Rules {
 fn deprecation(section: &DeprecatedSection) -> Deprecation {
     let DeprecatedSection { version, sunset, guide } = section.clone();
     Deprecation { version, sunset, guide }
-}
-
-/// The network and its card, where some site may show poses.
-fn model(places: &mut [Place], compute: Compute) -> anyhow::Result<Option<(NetworkModel, ModelCard)>> {
-    if !places.iter().any(|p| p.evaluated_people.is_some() || p.site.experimental_poses) {
-        tracing::info!("no site has earned poses: presence and motion only");
-        return Ok(None);
-    }
-    let predictor = Predictor::load_on(&Weights::Shipped, compute)?;
-    predictor.warm_up()?;
-    let about = predictor.describe();
-    tracing::info!(
-        model = about.model,
-        device = about.device,
-        parameters = about.parameters,
-        "network loaded"
-    );
-    for place in places {
-        let Some(people) = place.evaluated_people else { continue };
-        place.earned = predictor.card().beats_mean_pose(people);
-        if !place.earned {
-            tracing::warn!(
-                site = place.site.id,
-                people,
-                "the model's evaluation with so many people does not beat the mean pose: presence only, unless experimental poses are asked for"
-            );
-        }
-    }
-    let card = model_card::of(&predictor);
-    Ok(Some((NetworkModel::new(predictor), card)))
 }
 
 fn open_site(

@@ -1,7 +1,7 @@
 //! What every protocol shares.
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use invispose_pipeline::Health;
@@ -119,7 +119,7 @@ struct Inner {
     radio: OnceLock<Radio>,
     recordings: OnceLock<Recordings>,
     calibrations: OnceLock<Calibrations>,
-    model: OnceLock<ModelCard>,
+    model: RwLock<Option<Arc<ModelCard>>>,
     turn: Turn,
     started: Instant,
     outputs: Arc<OutputStats>,
@@ -171,7 +171,7 @@ impl ApiState {
                 radio: OnceLock::new(),
                 recordings: OnceLock::new(),
                 calibrations: OnceLock::new(),
-                model: OnceLock::new(),
+                model: RwLock::default(),
                 turn,
                 started,
                 outputs: Arc::default(),
@@ -223,16 +223,14 @@ impl ApiState {
         self.inner.calibrations.get_or_init(Calibrations::default)
     }
 
-    /// With the card of the network that looks at frames.
-    #[must_use]
-    pub fn with_model(self, card: ModelCard) -> Self {
-        self.inner.model.get_or_init(|| card);
-        self
+    /// Says what the weights of the network in use say about themselves.
+    pub fn set_model(&self, card: ModelCard) {
+        *self.inner.model.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(card));
     }
 
     /// What the network's weights say about themselves; `None` where none is loaded.
-    pub(crate) fn model(&self) -> Option<&ModelCard> {
-        self.inner.model.get()
+    pub(crate) fn model(&self) -> Option<Arc<ModelCard>> {
+        self.inner.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The signal as it is at present.

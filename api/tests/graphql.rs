@@ -722,7 +722,7 @@ async fn figures_are_told_as_they_change() {
         ..ModelCard::default()
     };
     let state = server.state.clone();
-    drop(state.with_model(card));
+    state.set_model(card);
     let models = server.graphql(query, json!({})).await;
     assert_eq!(
         models["data"]["models"][0]["card"],

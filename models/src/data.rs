@@ -1,7 +1,11 @@
 //! Simulated scenes as training and test windows.
 
+mod clock;
+mod observed;
 mod radios;
 
+pub use clock::{ClockOffset, clock_offset};
+pub use observed::{Label, ObservedLink, windows};
 pub use radios::Radios;
 
 use rand::{RngExt, SeedableRng};
@@ -58,8 +62,10 @@ pub struct Job {
 pub struct Person {
     /// Site coordinates in metres, COCO order.
     pub keypoints_m: [[f32; 3]; JOINTS],
-    /// Index into [`Activity::ALL`].
-    pub activity: usize,
+    /// Index into [`Activity::ALL`], where it is known.
+    pub activity: Option<usize>,
+    /// False where only the root is known: the keypoints are then a mean pose there.
+    pub pose_known: bool,
 }
 
 /// Why there are no windows.
@@ -184,27 +190,18 @@ pub fn simulate_with(job: &Job, radios: &Radios) -> Result<Sequence, DataError> 
     // Packets keep their place on the grid.
     let from_s = from_s + (f64::from(job.after_s) * f64::from(RATE_HZ)).round() / f64::from(RATE_HZ);
     let steps = (job.seconds * RATE_HZ).round() as usize / BLOCK * BLOCK;
-    let mut grid: Vec<Vec<Option<(f64, Binned)>>> = vec![vec![None; steps]; links.len()];
+    let mut grids = vec![Grid::new(from_s, steps); links.len()];
     for packet in simulator.packets(from_s, from_s + f64::from(job.seconds)) {
-        let at = (packet.t_s - from_s) * f64::from(RATE_HZ);
-        let off = (at - at.round()).abs();
-        let Some(cell) = grid[packet.link].get_mut(at.round() as usize) else { continue };
-        if cell.as_ref().is_none_or(|(before, _)| off < *before) {
-            *cell = Some((off, Binned::of(links[packet.link].layout, &packet.csi)));
-        }
+        grids[packet.link].put(packet.t_s, || Binned::of(links[packet.link].layout, &packet.csi));
     }
     let tracks = links
         .iter()
         .zip(builders)
-        .zip(grid)
+        .zip(grids)
         .map(|((link, builder), grid)| {
             let reference = builder.finish().ok_or_else(|| DataError::Silent(link.name.clone()))?;
-            let mut track = FeatureTrack::new(reference.clone());
-            for cell in grid {
-                track.push(cell.map(|(_, packet)| packet));
-            }
             Ok(LinkTrack {
-                steps: track.into_steps(),
+                steps: grid.steps(&reference),
                 reference,
                 transmitter_m: config.transmitters[link.transmitter].position_m,
                 receiver_m: config.receivers[link.receiver].position_m,
@@ -218,12 +215,47 @@ pub fn simulate_with(job: &Job, radios: &Radios) -> Result<Sequence, DataError> 
                 .into_iter()
                 .map(|p| Person {
                     keypoints_m: p.keypoints,
-                    activity: Activity::ALL.iter().position(|a| *a == p.activity).unwrap_or(0),
+                    activity: Activity::ALL.iter().position(|a| *a == p.activity),
+                    pose_known: true,
                 })
                 .collect()
         })
         .collect();
     Ok(Sequence { place: job.place, room_m: config.room.size_m, links: tracks, truth })
+}
+
+/// A link's packets on the network's grid of time.
+#[derive(Clone)]
+struct Grid {
+    from_s: f64,
+    cells: Vec<Option<(f64, Binned)>>,
+}
+
+impl Grid {
+    fn new(from_s: f64, steps: usize) -> Self {
+        Self { from_s, cells: vec![None; steps] }
+    }
+
+    /// A packet at a time in seconds; each step keeps the one that is nearest to it.
+    fn put(&mut self, time_s: f64, packet: impl FnOnce() -> Binned) {
+        let at = (time_s - self.from_s) * f64::from(RATE_HZ);
+        let off = (at - at.round()).abs();
+        if at.round() < 0.0 {
+            return;
+        }
+        let Some(cell) = self.cells.get_mut(at.round() as usize) else { return };
+        if cell.as_ref().is_none_or(|(before, _)| off < *before) {
+            *cell = Some((off, packet()));
+        }
+    }
+
+    fn steps(self, reference: &Reference) -> Vec<Step> {
+        let mut track = FeatureTrack::new(reference.clone());
+        for cell in self.cells {
+            track.push(cell.map(|(_, packet)| packet));
+        }
+        track.into_steps()
+    }
 }
 
 impl Sequence {
@@ -298,6 +330,7 @@ impl Sequence {
                 Person {
                     keypoints_m: std::array::from_fn(|j| mirror.point(p.keypoints_m[source(j)], self.room_m)),
                     activity: p.activity,
+                    pose_known: p.pose_known,
                 }
             })
             .collect()

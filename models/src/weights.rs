@@ -62,6 +62,19 @@ impl ModelCard {
         self.beats("random", people)
     }
 
+    /// On minutes of a site's own labels that nothing was learned from, with every number of people that was seen there.
+    pub fn beats_mean_pose_at_site(&self, site: &str) -> bool {
+        let place = Self::site(site);
+        let people =
+            (1..=SLOTS).filter(|n| self.metrics.contains_key(&format!("{place}_{n}_mpjpe_mm"))).max();
+        people.is_some_and(|people| self.beats(&place, people))
+    }
+
+    /// The place of [`Self::metrics`] that is a site.
+    pub fn site(id: &str) -> String {
+        format!("site:{id}")
+    }
+
     fn beats(&self, place: &str, people: usize) -> bool {
         let less = |count: usize, what: &str, than: &str| {
             let figure = |name: &str| self.metrics.get(&format!("{place}_{count}_{name}"));

@@ -342,7 +342,7 @@ fn tuning_learns_its_room_and_never_hands_out_worse_weights() {
     let tuning = |learning_rate| Tuning { steps: 30, batch: 16, learning_rate };
     let tune = |held_out: &Sequence, rate| {
         let held_out = std::slice::from_ref(held_out);
-        train::tune(DEFAULT_WEIGHTS, vec![learned.clone()], held_out, &tuning(rate)).unwrap()
+        train::tune(DEFAULT_WEIGHTS, vec![learned.clone()], held_out, "random", &tuning(rate)).unwrap()
     };
     let error = |s: &std::collections::BTreeMap<String, _>| -> f64 {
         let by: &invispose_models::evaluate::ByCount = &s["1"];

@@ -30,7 +30,7 @@ use crate::stages::baseline::Baseline;
 use crate::stages::calibration::Calibrations;
 use crate::stages::cleanup::Cleanup;
 use crate::stages::gather::BatchConfig;
-use crate::stages::inference::{Inference, PoseModel, SitePolicy};
+use crate::stages::inference::{Inference, ModelDesk, PoseModel, SitePolicy};
 use crate::stages::intake::{Input, Intake};
 use crate::stages::output::Output;
 use crate::stages::persons::{Persons, Rules};
@@ -109,6 +109,7 @@ pub struct PipelineBuilder {
     health: Health,
     sites: Vec<SiteSetup>,
     model: Option<Box<dyn PoseModel>>,
+    models: ModelDesk,
     ids: PersonIds,
     recorder: RecordDesk,
     record: Option<RecordSetup>,
@@ -134,6 +135,7 @@ impl PipelineBuilder {
             health,
             sites: Vec::new(),
             model: None,
+            models: ModelDesk::default(),
             ids: PersonIds::in_memory(),
             recorder: RecordDesk::default(),
             record: None,
@@ -162,6 +164,12 @@ impl PipelineBuilder {
     /// The network that looks for people. Without one there is presence only.
     pub fn model(mut self, model: Box<dyn PoseModel>) -> Self {
         self.model = Some(model);
+        self
+    }
+
+    /// Where other networks come from while it runs.
+    pub fn models(mut self, desk: ModelDesk) -> Self {
+        self.models = desk;
         self
     }
 
@@ -358,7 +366,7 @@ impl PipelineBuilder {
         })?);
 
         let (detections, from_inference) = bounded(WINDOWS_WAITING);
-        let inference = Inference::new(policies, model, batch, health.clone());
+        let inference = Inference::new(policies, model, batch, health.clone()).with_desk(self.models);
         workers.push(Worker::spawn("inference", "inference", health.clone(), move || {
             inference.run(&from_presence, &detections);
         })?);

@@ -34,7 +34,7 @@ fn quiet() -> Recording {
             .collect();
         CsiFrame { time_ns: k * 10_000_000, ..CsiFrame::new(LinkId::new("a"), layout, csi) }
     };
-    Recording { file: "quiet".into(), frames: (0..2000).map(frame).collect() }
+    Recording { file: "quiet".into(), start_ns: 0, frames: (0..2000).map(frame).collect() }
 }
 
 #[test]

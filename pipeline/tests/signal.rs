@@ -33,7 +33,7 @@ fn recorded(people: usize, weights: ActivityWeights, index: u64, seconds: f64) -
         let time_ns = ((p.t_s - 4.0) * 1e9) as i64;
         CsiFrame { time_ns, subcarrier_index: Some(tones.clone()), ..CsiFrame::new(link, layout, p.csi) }
     });
-    Recording { file: format!("{index}"), frames: frames.collect() }
+    Recording { file: format!("{index}"), start_ns: 0, frames: frames.collect() }
 }
 
 fn baseline() -> Baseline {

@@ -1,5 +1,7 @@
 //! `invispose calibrate`: a site learns its own room.
 
+mod room;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub fn run(args: &Calibrate, config: &Config) -> anyhow::Result<()> {
         Calibrate::Baseline(args) => baseline(args, config),
         Calibrate::Activity(args) => taught(Task::Activity, args, config),
         Calibrate::Count(args) => taught(Task::Count, args, config),
+        Calibrate::Camera(args) => room::camera(args, config),
+        Calibrate::Walk(args) => room::walk(args, config),
     }
 }
 

@@ -126,7 +126,7 @@ impl Models {
             match models.iter_mut().find(|m| m.name == name) {
                 Some(model) => model.sites.push(of),
                 None => {
-                    let card = state.model().filter(|card| card.name == name).map(Card::from);
+                    let card = state.model().filter(|card| card.name == name).map(|card| Card::from(&*card));
                     models.push(Model { name: name.to_owned(), sites: vec![of], card });
                 }
             }

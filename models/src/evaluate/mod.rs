@@ -194,6 +194,23 @@ pub(crate) fn scores(
     Ok(sums.report(Suite::SeenRoom, predictor).persons)
 }
 
+/// What a model card says of a place, by number of people: `PLACE_PEOPLE_FIGURE`.
+pub(crate) fn metrics_of(place: &str, persons: &BTreeMap<String, ByCount>) -> BTreeMap<String, f64> {
+    let of = |(count, by): (&String, &ByCount)| {
+        let s = &by.scores;
+        [
+            ("mpjpe_mm", s.mpjpe_mm),
+            ("root_mm", s.root_mm),
+            ("root_relative_mm", s.root_relative_mm),
+            ("mean_position_mpjpe_mm", s.mean_position_mpjpe_mm),
+            ("mean_pose_root_relative_mm", s.mean_pose_root_relative_mm),
+            ("recall", s.recall),
+        ]
+        .map(|(what, value)| (format!("{place}_{count}_{what}"), value))
+    };
+    persons.iter().flat_map(of).collect()
+}
+
 /// Figures for the training log, by name: position errors of one person, by place, in millimetres.
 pub(crate) fn summary(
     predictor: &Predictor,
@@ -212,19 +229,7 @@ pub(crate) fn summary(
             out.insert(format!("{name}_presence_calibration_error"), report.presence_calibration_error);
             out.insert(format!("{name}_keypoint_calibration_error"), report.keypoint_calibration_error);
         }
-        for (count, by) in report.persons {
-            let s = &by.scores;
-            for (what, value) in [
-                ("mpjpe_mm", s.mpjpe_mm),
-                ("root_mm", s.root_mm),
-                ("root_relative_mm", s.root_relative_mm),
-                ("mean_position_mpjpe_mm", s.mean_position_mpjpe_mm),
-                ("mean_pose_root_relative_mm", s.mean_pose_root_relative_mm),
-                ("recall", s.recall),
-            ] {
-                out.insert(format!("{name}_{count}_{what}"), value);
-            }
-        }
+        out.extend(metrics_of(name, &report.persons));
     }
     Ok(out)
 }

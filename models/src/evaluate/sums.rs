@@ -1,6 +1,6 @@
 //! Sums over the windows of an evaluation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -102,20 +102,18 @@ impl Sums {
             let mean = mean_answer(&predictor.card().mean_pose, room_m);
             for (p, person) in persons.iter().enumerate() {
                 let found = to_best.iter().position(|t| *t == Some(p)).map(|d| &best[d]);
-                let activity = Activity::ALL[person.activity.min(Activity::ALL.len() - 1)];
-                for tally in [&mut *all, activities.entry(activity).or_default()] {
-                    tally.person(found, person, &mean, activity);
+                let activity = activity(person);
+                all.person(found, person, &mean, activity);
+                if let Some(known) = activity {
+                    activities.entry(known).or_default().person(found, person, &mean, activity);
                 }
             }
             let truths: Vec<_> = persons.iter().map(|p| p.keypoints_m).collect();
             all.frame(detections, &truths);
-            for activity in persons.iter().map(|p| p.activity).collect::<BTreeSet<_>>() {
-                if persons.len() == 1
-                    && let Some(tally) =
-                        activities.get_mut(&Activity::ALL[activity.min(Activity::ALL.len() - 1)])
-                {
-                    tally.frame(detections, &truths);
-                }
+            if let [only] = persons
+                && let Some(tally) = activity(only).and_then(|a| activities.get_mut(&a))
+            {
+                tally.frame(detections, &truths);
             }
         }
         sure.saturating_sub(persons.len())
@@ -192,4 +190,8 @@ fn assign(detections: &[Detection], persons: &[data::Person]) -> Vec<Option<usiz
     let mut best = (f32::INFINITY, vec![None; n]);
     search(0, n, persons.len(), &cost, 0.0, &mut vec![None; n], &mut best);
     best.1
+}
+
+fn activity(person: &data::Person) -> Option<Activity> {
+    person.activity.and_then(|a| Activity::ALL.get(a).copied())
 }

@@ -79,7 +79,13 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Adds a true person and the detection that stands for them.
-    pub fn person(&mut self, found: Option<&Detection>, truth: &Person, mean: &Pose, activity: Activity) {
+    pub fn person(
+        &mut self,
+        found: Option<&Detection>,
+        truth: &Person,
+        mean: &Pose,
+        activity: Option<Activity>,
+    ) {
         self.persons += 1;
         let t = &truth.keypoints_m;
         let t_relative = relative(t);
@@ -106,7 +112,7 @@ impl Tally {
             angle_between(yaw(p), yaw(t)).to_degrees(),
             pck(p, t, 0.2),
             pck(&relative(p), &t_relative, 0.2),
-            f32::from(u8::from(d.activity == activity)),
+            f32::from(u8::from(activity == Some(d.activity))),
             pck(p, t, 0.05),
             pck(p, t, 0.1),
             pck(p, t, 0.5),
@@ -258,8 +264,8 @@ mod tests {
     #[test]
     fn a_perfect_answer_has_no_error_and_the_mean_has() {
         let mut t = Tally::default();
-        let truth = Person { keypoints_m: pose(1.0), activity: 0 };
-        t.person(Some(&detection(1.0, 0.9)), &truth, &pose(3.0), Activity::Standing);
+        let truth = Person { keypoints_m: pose(1.0), activity: Some(0), pose_known: true };
+        t.person(Some(&detection(1.0, 0.9)), &truth, &pose(3.0), Some(Activity::Standing));
         let s = t.scores();
         assert_eq!(
             (s.mpjpe_mm, s.root_mm, s.pck20, s.recall, s.activity_accuracy),

@@ -40,7 +40,7 @@ pub(crate) const VALUES: usize = CHANNELS * BINS;
 /// Rounded towards zero, by far less than noise is; hours of scenes fit into memory.
 pub(crate) type Step = [i16; VALUES];
 
-pub(super) const UNITS: f32 = 2048.0;
+pub(crate) const UNITS: f32 = 2048.0;
 const SILENT: i16 = i16::MIN;
 
 /// The step of a packet's deviation, or of no packet.
@@ -49,7 +49,7 @@ pub(super) fn step(deviation: Option<&[f32; VALUES]>) -> Step {
 }
 
 /// Whether a packet was received.
-pub(super) fn received(step: &Step) -> bool {
+pub(crate) fn received(step: &Step) -> bool {
     step[0] != SILENT
 }
 

@@ -82,7 +82,7 @@ fn sequence_to(out: &mut Vec<u8>, s: &Sequence) {
     for people in &s.truth {
         out.push(people.len() as u8);
         for p in people {
-            out.push(p.activity as u8);
+            out.push(p.activity.map_or(u8::MAX, |a| a as u8));
             floats(out, p.keypoints_m.iter().flatten());
         }
     }
@@ -146,7 +146,11 @@ impl Reader<'_> {
                 for p in &mut keypoints_m {
                     *p = self.point()?;
                 }
-                Some(Person { keypoints_m, activity: usize::from(activity) })
+                Some(Person {
+                    keypoints_m,
+                    activity: (activity != u8::MAX).then_some(usize::from(activity)),
+                    pose_known: true,
+                })
             })
             .collect()
     }

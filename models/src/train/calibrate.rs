@@ -10,8 +10,15 @@ use crate::{
     weights::{Calibration, Logistic},
 };
 
-/// Slots whose root is nearer to a person than this see that person.
-const SEEN_M: f32 = 1.0;
+/// People are shown from this confidence on.
+const SHOWN: f32 = 0.5;
+
+/// Of a slot: the log odds of its presence, whether it stands for somebody, and each joint's certainty and whether it is right.
+struct Answer {
+    presence: f32,
+    somebody: bool,
+    joints: [(f32, bool); JOINTS],
+}
 
 pub(super) fn fit(
     predictor: &Predictor,
@@ -19,7 +26,7 @@ pub(super) fn fit(
     withheld: &Withheld,
 ) -> Result<Calibration, PredictError> {
     let within_m = Calibration::default().within_m;
-    let (mut presence, mut keypoint) = (Vec::new(), Vec::new());
+    let mut answers = Vec::new();
     for sequence in validation {
         let ends: Vec<usize> = sequence.ends().collect();
         let inputs: Vec<_> = ends.iter().map(|&e| sequence.input_without(e, withheld)).collect();
@@ -33,21 +40,24 @@ pub(super) fn fit(
             });
             for (s, person) in assignment.iter().enumerate() {
                 let person = person.map(|p| &persons[p]);
-                presence.push((slots[s].presence(), person.is_some()));
-                let Some(person) = person else { continue };
-                let r = at(s);
-                if distance(r, root(&person.keypoints_m)) > SEEN_M {
-                    continue;
-                }
-                let pose = slots[s].pose_m();
-                for j in 0..JOINTS {
+                let (r, pose) = (at(s), slots[s].pose_m());
+                let right = |j: usize| {
                     let p = std::array::from_fn(|i| r[i] + pose[j][i]);
-                    keypoint.push((certainty(slots[s], j), distance(p, person.keypoints_m[j]) <= within_m));
-                }
+                    person.is_some_and(|person| distance(p, person.keypoints_m[j]) <= within_m)
+                };
+                answers.push(Answer {
+                    presence: slots[s].presence(),
+                    somebody: person.is_some(),
+                    joints: std::array::from_fn(|j| (certainty(slots[s], j), right(j))),
+                });
             }
         }
     }
-    Ok(Calibration { presence: logistic(&presence), keypoint: logistic(&keypoint), within_m })
+    let presence = logistic(&answers.iter().map(|a| (a.presence, a.somebody)).collect::<Vec<_>>());
+    // What is shown is what has to be right, where nobody is as well as where somebody else is.
+    let shown = answers.iter().filter(|a| presence.probability(a.presence) >= SHOWN);
+    let keypoint = logistic(&shown.flat_map(|a| a.joints).collect::<Vec<_>>());
+    Ok(Calibration { presence, keypoint, within_m })
 }
 
 fn sigmoid(x: f32) -> f32 {

@@ -90,6 +90,7 @@ pub fn loss(
     let mut roots = vec![0.0f32; rows * 3];
     let mut poses = vec![0.0f32; rows * 3 * JOINTS];
     let mut activities = vec![0.0f32; rows * ACTIVITIES];
+    let mut posed = vec![0.0f32; rows];
     let mut matched = 0.0f32;
     for (window, assignment) in assignments.iter().enumerate() {
         for (slot, person) in assignment.iter().enumerate() {
@@ -97,6 +98,7 @@ pub fn loss(
             let row = window * SLOTS + slot;
             matched += 1.0;
             present[row] = 1.0;
+            posed[row] = f32::from(u8::from(person.pose_known));
             let r = root(&person.keypoints_m);
             let centre = [0.5 * rooms[window][0], 0.5 * rooms[window][1], 0.0];
             for i in 0..3 {
@@ -107,12 +109,15 @@ pub fn loss(
             {
                 *o = *v;
             }
-            activities[row * ACTIVITIES + person.activity.min(ACTIVITIES - 1)] = 1.0;
+            if let Some(activity) = person.activity {
+                activities[row * ACTIVITIES + activity.min(ACTIVITIES - 1)] = 1.0;
+            }
         }
     }
     let tensor = |v: Vec<f32>, n: usize| Tensor::<2>::from_data(TensorData::new(v, [rows, n]), device);
-    let (present, roots, poses, activities) =
-        (tensor(present, 1), tensor(roots, 3), tensor(poses, 3 * JOINTS), tensor(activities, ACTIVITIES));
+    let (present, posed) = (tensor(present, 1), tensor(posed, 1));
+    let (roots, poses, activities) =
+        (tensor(roots, 3), tensor(poses, 3 * JOINTS), tensor(activities, ACTIVITIES));
     let o = outputs.reshape([rows, OUTPUTS]);
     let per_match = 1.0 / matched.max(1.0);
 
@@ -125,14 +130,14 @@ pub fn loss(
     let root_error = (o.clone().narrow(1, Slot::ROOT, 3).mul_scalar(Slot::ROOT_UNIT_M) - roots).abs();
     let root_scale = o.clone().narrow(1, Slot::ROOT_SCALE, 1).clamp(-4.0, 2.0);
     let root_mean = root_error.clone().mean_dim(1) * present.clone();
-    let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present.clone();
+    let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present;
 
     let pose_error =
         (o.clone().narrow(1, Slot::POSE, 3 * JOINTS).mul_scalar(Slot::POSE_UNIT_M) - poses).abs();
     let joint_error = pose_error.reshape([rows, JOINTS, 3]).mean_dim(2).reshape([rows, JOINTS]);
     let joint_scale = o.clone().narrow(1, Slot::SCALE, JOINTS).clamp(-4.0, 2.0);
-    let pose_mean = joint_error.clone().mean_dim(1) * present.clone();
-    let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * present;
+    let pose_mean = joint_error.clone().mean_dim(1) * posed.clone();
+    let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * posed;
 
     let activity =
         (log_softmax(o.narrow(1, Slot::ACTIVITY, ACTIVITIES), 1) * activities).sum().mul_scalar(-per_match);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::{self, Job, Place, Sequence},
-    evaluate::{self, ByCount},
+    evaluate::{self, ByCount, Scores},
     input::{BLOCK, RATE_HZ, Withheld},
     predictor::{DeviceChoice, Predictor, Weights},
     sim::Split,
@@ -47,7 +47,7 @@ pub struct Tuned {
 }
 
 /// Goes on training weights on sequences of a room, and compares them with the old ones on others of it. The same arguments give
-/// the same weights.
+/// the same weights. They say of themselves only what was measured on `held_out`, as of `place`.
 ///
 /// # Errors
 /// When the weights cannot be read, or the loss is no longer a number.
@@ -55,6 +55,7 @@ pub fn tune(
     old: &[u8],
     mut learned: Vec<Sequence>,
     held_out: &[Sequence],
+    place: &str,
     tuning: &Tuning,
 ) -> Result<Tuned, TrainError> {
     let device = Device::flex().autodiff();
@@ -72,10 +73,19 @@ pub fn tune(
     }
     card.version += "+room";
     card.steps += tuning.steps;
-    let new = weights::to_bytes(&learner.network.valid(), &card)?;
+    let network = learner.network.valid();
+    let new = weights::to_bytes(&network, &card)?;
     let (before, after) = (scores(old, held_out)?, scores(&new, held_out)?);
-    let better = mpjpe(&after) < mpjpe(&before);
-    Ok(Tuned { before, after, weights: better.then_some(new) })
+    // A pose that nobody knows cannot be compared.
+    let posed = held_out.iter().flat_map(|s| s.truth.iter().flatten()).all(|p| p.pose_known);
+    let error = |s: &Scores| if posed { s.mpjpe_mm } else { s.root_mm };
+    let better = mean(&after, error) < mean(&before, error);
+    card.metrics = if posed { evaluate::metrics_of(place, &after) } else { BTreeMap::new() };
+    Ok(Tuned {
+        weights: if better { Some(weights::to_bytes(&network, &card)?) } else { None },
+        before,
+        after,
+    })
 }
 
 fn scores(bytes: &[u8], held_out: &[Sequence]) -> Result<BTreeMap<String, ByCount>, TrainError> {
@@ -86,9 +96,9 @@ fn scores(bytes: &[u8], held_out: &[Sequence]) -> Result<BTreeMap<String, ByCoun
 }
 
 /// Mean over all persons.
-fn mpjpe(scores: &BTreeMap<String, ByCount>) -> f64 {
+fn mean(scores: &BTreeMap<String, ByCount>, of: impl Fn(&Scores) -> f64) -> f64 {
     let persons: usize = scores.values().map(|by| by.scores.persons).sum();
-    let sum: f64 = scores.values().map(|by| by.scores.mpjpe_mm * by.scores.persons as f64).sum();
+    let sum: f64 = scores.values().map(|by| of(&by.scores) * by.scores.persons as f64).sum();
     sum / persons.max(1) as f64
 }
 
@@ -189,7 +199,8 @@ pub fn minutes(
     for recording in &recordings {
         let held_out = [recording.part(blocks(longest)..recording.blocks())];
         for (row, minutes) in minutes.iter().enumerate() {
-            let tuned = tune(old, vec![recording.part(0..blocks(*minutes))], &held_out, tuning)?;
+            let learned = vec![recording.part(0..blocks(*minutes))];
+            let tuned = tune(old, learned, &held_out, "random", tuning)?;
             if row == 0 {
                 rows[0].add(&tuned.before);
             }

@@ -177,7 +177,7 @@ fn looks(values: &[f64], samples: usize, streams: usize, labels: &[usize]) -> Ve
         let csi = (0..streams).map(|s| Complex32::new(values[s * samples + t] as f32, 0.0)).collect();
         CsiFrame { time_ns: (t as f64 / RATE_HZ * 1e9) as i64, ..CsiFrame::new(link.clone(), layout, csi) }
     };
-    let recording = Recording { file: String::new(), frames: (0..samples).map(frame).collect() };
+    let recording = Recording { file: String::new(), start_ns: 0, frames: (0..samples).map(frame).collect() };
     let mut looks = Looks::new(LookConfig { links: vec![(link.clone(), layout)], profiles: Vec::new() });
     let mut seen = Vec::new();
     play(&[&recording], &AssemblyConfig::default(), |place, window| {

@@ -8,6 +8,8 @@ pub mod falls;
 pub mod ghosts;
 pub mod har_geotec;
 pub mod har_wiar;
+#[cfg(feature = "nn")]
+pub mod labels;
 pub mod lived;
 pub mod mmfi;
 pub mod motion;

@@ -188,7 +188,7 @@ pub(super) fn packets(path: &Path) -> Result<(usize, Recording), EvaluationError
             frames.push(CsiFrame { time_ns: ((time - start) * 1e9) as i64, ..frame });
         }
     }
-    Ok((people, Recording { file: file_name(path), frames }))
+    Ok((people, Recording { file: file_name(path), start_ns: 0, frames }))
 }
 
 fn windows(frames: &[CsiFrame]) -> Vec<(f64, f64, Vec<f64>, Vec<f64>)> {

@@ -45,6 +45,9 @@ pub enum EvaluationError {
         /// What is wrong, and where.
         problem: String,
     },
+    /// A site lacks what is needed.
+    #[error("{0}")]
+    Site(String),
     /// A recording cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -66,6 +69,8 @@ pub enum EvaluationError {
 pub struct Recording {
     /// File name.
     pub file: String,
+    /// When the first packet came, nanoseconds: since the Unix epoch where the file records wall time, else 0.
+    pub start_ns: i64,
     /// In order of time.
     pub frames: Vec<CsiFrame>,
 }
@@ -89,7 +94,7 @@ impl Recording {
         }
         let start = frames.first().map_or(0, |f| f.time_ns);
         frames.iter_mut().for_each(|f| f.time_ns -= start);
-        Ok(Self { file: file_name(path), frames })
+        Ok(Self { file: file_name(path), start_ns: start, frames })
     }
 
     /// From the first packet to the last, nanoseconds.

@@ -292,7 +292,7 @@ pub(super) fn forth_and_back(recording: &Recording, least_ns: i64) -> Recording 
         backward = !backward;
         start += once + step;
     }
-    Recording { file: recording.file.clone(), frames }
+    Recording { file: recording.file.clone(), start_ns: recording.start_ns, frames }
 }
 
 fn silence(others: &[Other]) -> Figures {

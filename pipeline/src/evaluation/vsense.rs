@@ -58,7 +58,7 @@ pub(super) fn read(path: &Path) -> Result<Recording, EvaluationError> {
     };
     let mut frames: Vec<CsiFrame> = lines.iter().map(frame).collect();
     frames.sort_by_key(|f| f.time_ns);
-    Ok(Recording { file: file_name(path), frames })
+    Ok(Recording { file: file_name(path), start_ns: 0, frames })
 }
 
 /// Twice the length that the pipeline looks at: each transmitter is heard ten times a second only.

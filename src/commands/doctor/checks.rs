@@ -9,7 +9,7 @@ use std::time::Duration;
 use invispose_api::Time;
 use invispose_api::listen::Tls;
 use invispose_api::store::{self, Store};
-use invispose_models::predictor::{Compute, DeviceChoice, Predictor, Weights};
+use invispose_models::predictor::{Compute, DeviceChoice, Predictor};
 use invispose_pipeline::sources::{SourceSpec, SpecKind};
 use tokio::net::TcpListener;
 
@@ -270,12 +270,16 @@ fn device(config: &Config) -> Vec<Finding> {
     };
     found.push(Finding::ok(CHECK, compute.name().to_owned()));
     found.push(
-        match Predictor::load_on(&Weights::Shipped, compute)
+        match Predictor::load_on(&config.model.source(), compute)
             .map_err(|e| e.to_string())
             .and_then(|predictor| predictor.warm_up().map_err(|e| e.to_string()).map(|()| predictor))
         {
             Ok(predictor) => Finding::ok("model", format!("{} runs", predictor.model())),
-            Err(e) => Finding::error("model", e, "the weights are part of the program: build it anew"),
+            Err(e) => Finding::error(
+                "model",
+                e,
+                "point model.weights at a file that invispose train or calibrate wrote, or leave it out: the program has weights of its own",
+            ),
         },
     );
     found

@@ -3,6 +3,7 @@
 //! Takes [`ObservedWindow`]s, gives [`Detections`]. Poses are earned: the network looks at a site only when an evaluation shows that it
 //! beats the mean pose there, or when the operator asked for experimental poses. Everything else passes through with presence only.
 
+mod desk;
 #[cfg(feature = "nn")]
 mod network;
 
@@ -20,6 +21,7 @@ use crate::site::SiteConfig;
 use crate::tracking::Observation;
 use crate::trail::mark;
 
+pub use desk::{ModelDesk, Replacement};
 #[cfg(feature = "nn")]
 pub use network::NetworkModel;
 
@@ -85,6 +87,7 @@ pub struct Detections {
 pub struct Inference {
     sites: HashMap<Arc<str>, SitePolicy>,
     model: Option<Box<dyn PoseModel>>,
+    desk: ModelDesk,
     batch: BatchConfig,
     health: Health,
 }
@@ -101,7 +104,23 @@ impl Inference {
             health.set_device(model.device());
         }
         let sites = sites.into_iter().map(|s| (Arc::from(s.config.id.as_str()), s)).collect();
-        Self { sites, model, batch, health }
+        Self { sites, model, desk: ModelDesk::default(), batch, health }
+    }
+
+    /// Takes other models from this desk while it runs.
+    pub fn with_desk(mut self, desk: ModelDesk) -> Self {
+        self.desk = desk;
+        self
+    }
+
+    /// The next batch is the new model's.
+    fn replace(&mut self, new: Replacement) {
+        self.health.set_device(new.model.device());
+        for (id, site) in &mut self.sites {
+            site.calibrated = new.calibrated.contains(id.as_ref());
+        }
+        tracing::info!(model = %new.model.name(), "the pose network was replaced");
+        self.model = Some(new.model);
     }
 
     /// Runs until its input ends or nobody takes its output.
@@ -109,6 +128,9 @@ impl Inference {
         let stats = self.health.stage("inference");
         while let Ok(first) = input.recv() {
             take(&stats, input);
+            if let Some(new) = self.desk.take() {
+                self.replace(new);
+            }
             // A site that no model serves does not wait for others.
             let served = |batch: &[ObservedWindow]| batch.iter().any(|w| self.serves(w).is_some());
             let batch = gather(first, input, self.batch.windows, &after(self.batch.wait), served);
