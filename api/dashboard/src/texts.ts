@@ -350,8 +350,13 @@ export const texts = {
     more: 'More is needed: two recordings of each of two things.',
     then: 'This teaches the site. It cannot be started from here: run it on the server, with its data directory in the paths, and start the server anew.',
     command: 'Command',
-    camera: 'Poses',
-    noCamera: 'Not available. Poses of this very room would need labels from a camera, and this version takes none.',
+    poses: 'Where people are',
+    posesHow: 'The network learns this very room from some minutes in which somebody knows where people were: a camera with a pose estimator, or one person who walks along a path that is known. The quiet room comes first.',
+    roomBy: {
+      camera: 'With the camera’s keypoints as JSON lines: {"time": SECONDS, "persons": [{"keypoints": [[x, y, z], … 17]}]}, in metres.',
+      walk: 'With a walk as CSV: time_s,x_m,y_m.',
+    },
+    roomThen: 'Run one of them on the server, with its data directory in the path. It compares old and new weights on minutes that it did not learn from, and writes the new ones only where they are better; model.weights then names them.',
   },
 
   models: {

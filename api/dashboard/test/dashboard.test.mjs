@@ -293,6 +293,8 @@ test('an empty room shows nobody', async (t) => {
   await page.waitForSelector('.activities [role="status"]:has-text("empty-1")');
   const { recordings } = await server.graphql('{ recordings { id status } }');
   assert.deepEqual(recordings, [{ id: 'empty-1', status: 'RECORDING' }]);
+  // One at a time: where people are waits.
+  await page.waitForSelector('.poses button:disabled');
   assert.deepEqual(complaints, []);
   await close();
 });

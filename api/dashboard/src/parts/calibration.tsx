@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { type Knowledge, type Recorded, command, knowledge, labelOf, labelled, listenToQuiet, record } from '../state/calibration';
+import { type Knowledge, type Recorded, ROOM, command, knowledge, labelOf, labelled, listenToQuiet, record, roomCommands } from '../state/calibration';
 import { clock, duration, number, texts } from '../texts';
 
 const words = texts.calibration;
@@ -11,6 +11,8 @@ const LABEL = '[A-Za-z0-9_]{1,32}';
 const SECONDS = [30, 60, 120, 300];
 /** As long as a recording of one activity takes. */
 const ACTIVITY_S = 60;
+/** As long as a walk or a camera's labels take to teach a room. */
+const ROOM_S = 300;
 
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
@@ -20,10 +22,7 @@ export function Calibration({ site }: { site: string }) {
     <ol class="steps">
       <li><Quiet site={site} /></li>
       <li><Activities site={site} /></li>
-      <li>
-        <h4>{words.camera}</h4>
-        <p>{words.noCamera}</p>
-      </li>
+      <li><Poses site={site} /></li>
     </ol>
   );
 }
@@ -97,23 +96,30 @@ function Quiet({ site }: { site: string }) {
   );
 }
 
-function Activities({ site }: { site: string }) {
+/** A site's labelled recordings, and how another is begun. */
+function useRecordings(site: string) {
   const [made, setMade] = useState<Recorded[]>([]);
   const [problem, setProblem] = useState<string>();
-  const [label, setLabel] = useState('');
   const [asked, setAsked] = useState(0);
   const recording = made.find((r) => r.status === 'RECORDING');
   useEffect(() => watch(() => labelled(site), setMade, setProblem, (all) => all.some((r) => r.status === 'RECORDING')), [site, asked]);
-  const start = async () => {
+  const start = async (label: string, seconds: number) => {
     try {
       setProblem(undefined);
-      await record(site, label, ACTIVITY_S, made);
+      await record(site, label, seconds, made);
       setAsked(asked + 1);
     } catch (error) {
       setProblem(reason(error));
     }
   };
   const complete = made.filter((r) => r.status === 'COMPLETE' && r.frames > 0);
+  return { recording, complete, problem, start };
+}
+
+function Activities({ site }: { site: string }) {
+  const { recording, complete: all, problem, start } = useRecordings(site);
+  const [label, setLabel] = useState('');
+  const complete = all.filter((r) => labelOf(r) !== ROOM);
   const counts = new Map<string, number>();
   for (const r of complete) counts.set(labelOf(r) ?? '', (counts.get(labelOf(r) ?? '') ?? 0) + 1);
   const enough = counts.size > 1 && [...counts.values()].every((n) => n > 1);
@@ -121,7 +127,7 @@ function Activities({ site }: { site: string }) {
     <div class="activities">
       <h4>{words.activities}</h4>
       <p>{words.activitiesHow}</p>
-      <form class="row" onSubmit={(e) => { e.preventDefault(); void start(); }}>
+      <form class="row" onSubmit={(e) => { e.preventDefault(); void start(label, ACTIVITY_S); }}>
         <label>{words.label} <input type="text" name="label" list={`labels-${site}`} pattern={LABEL} required value={label} onInput={(e) => setLabel(e.currentTarget.value)} /></label>
         <datalist id={`labels-${site}`}>{words.labels.map((l) => <option key={l} value={l} />)}</datalist>
         <button type="submit" disabled={recording !== undefined}>{words.record(ACTIVITY_S)}</button>
@@ -135,6 +141,27 @@ function Activities({ site }: { site: string }) {
           {enough && <pre tabIndex={0} aria-label={words.command}>{command(site, complete)}</pre>}
         </>
       )}
+    </div>
+  );
+}
+
+function Poses({ site }: { site: string }) {
+  const { recording, complete, problem, start } = useRecordings(site);
+  const newest = complete.filter((r) => labelOf(r) === ROOM).at(-1);
+  return (
+    <div class="poses">
+      <h4>{words.poses}</h4>
+      <p>{words.posesHow}</p>
+      <p class="row"><button type="button" disabled={recording !== undefined} onClick={() => void start(ROOM, ROOM_S)}>{words.record(ROOM_S)}</button></p>
+      {recording && labelOf(recording) === ROOM && <p role="status">{words.recording(recording.id, number(recording.frames))}</p>}
+      {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
+      {newest && roomCommands(site, newest).map(([by, text]) => (
+        <div key={by}>
+          <p>{words.roomBy[by]}</p>
+          <pre tabIndex={0} aria-label={words.command}>{text}</pre>
+        </div>
+      ))}
+      {newest && <p>{words.roomThen}</p>}
     </div>
   );
 }

@@ -31,3 +31,13 @@ export function command(site: string, recordings: Recorded[]): string {
   const files = recordings.map((r) => `--recording ${labelOf(r)}=invispose-data/recordings/${r.id}.ivr`);
   return [`invispose calibrate activity --site ${site}`, ...files].join(' \\\n  ');
 }
+
+/** Label of recordings in which somebody knows where people were. */
+export const ROOM = 'room';
+
+/** What teaches the network a site's room with this recording, by what knows where people were. */
+export function roomCommands(site: string, { id }: Recorded): ['camera' | 'walk', string][] {
+  const line = (what: string, labels: string) =>
+    [`invispose calibrate ${what} --site ${site}`, `--recording invispose-data/recordings/${id}.ivr`, labels, `--out ${site}.safetensors`].join(' \\\n  ');
+  return [['camera', line('camera', '--labels keypoints.jsonl')], ['walk', line('walk', '--path path.csv')]];
+}
