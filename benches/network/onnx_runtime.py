@@ -111,7 +111,8 @@ def main():
     arguments.add_argument("--bench", default="cargo bench -p invispose-benches --bench network -- --measurement-time 3")
     arguments = arguments.parse_args()
     with safe_open("models/weights/pose.safetensors", "np") as file:
-        weights = {k: file.get_tensor(k) for k in file.keys()}
+        # Kept in half precision; both compute in single precision.
+        weights = {k: file.get_tensor(k).astype(np.float32) for k in file.keys()}
         card = json.loads(file.metadata()["invispose_card"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads

@@ -52,7 +52,8 @@ pub struct ModelCard {
 
 impl ModelCard {
     /// On validation scenes of the demo room (people and motions not trained on) with one to `people` persons: is position
-    /// better than the mean position and pose better than the mean pose, with each number of them?
+    /// better than the mean position and pose better than the mean pose, and are most of them found within half a metre, with
+    /// each number of them?
     pub fn beats_mean_pose(&self, people: usize) -> bool {
         self.beats("demo", people)
     }
@@ -80,9 +81,14 @@ impl ModelCard {
             let figure = |name: &str| self.metrics.get(&format!("{place}_{count}_{name}"));
             figure(what).zip(figure(than)).is_some_and(|(a, b)| a < b)
         };
+        let found = |count: usize| {
+            let recall = self.metrics.get(&format!("{place}_{count}_recall"));
+            recall.is_some_and(|share| *share >= FOUND)
+        };
         (1..=people.max(1)).all(|count| {
             less(count, "mpjpe_mm", "mean_position_mpjpe_mm")
                 && less(count, "root_relative_mm", "mean_pose_root_relative_mm")
+                && found(count)
         })
     }
 }
@@ -225,6 +231,9 @@ pub enum LoadError {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the weights: {0}")]
 pub struct SaveError(pub(crate) String);
+
+/// Share of the people that must be found where poses are shown: else most skeletons stand where nobody does.
+const FOUND: f64 = 0.5;
 
 const CARD: &str = "invispose_card";
 const CHECKSUM: &str = "invispose_crc32";

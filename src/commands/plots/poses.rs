@@ -115,7 +115,7 @@ fn reliability(area: &Area<'_>, report: &Report) -> anyhow::Result<()> {
         let points = || bins.iter().map(|b| (b.confidence, b.right));
         chart
             .draw_series(LineSeries::new(points(), colour.stroke_width(2)))?
-            .label(format!("{name}: expected error {:.3}", reliability.expected_error()))
+            .label(format!("{name}: off by {:.3}", reliability.expected_error()))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
         chart.draw_series(points().map(|at| Circle::new(at, 4, colour.filled())))?;
     }
@@ -124,6 +124,7 @@ fn reliability(area: &Area<'_>, report: &Report) -> anyhow::Result<()> {
         .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK)
+        .margin(16)
         .label_font(FONT)
         .draw()?;
     Ok(())
