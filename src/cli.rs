@@ -87,7 +87,7 @@ pub enum Command {
     /// Train small networks alike on different hardware or without parts of their input, and say what each reaches
     #[command(after_help = "Example: invispose study models/configs/hardware.toml --out study")]
     Study(Study),
-    /// Teach a site its own room: the quiet baseline, activities, numbers of people
+    /// Teach a site its own room: the quiet baseline, activities, numbers of people, where people are
     #[command(
         subcommand,
         after_help = "Example: invispose calibrate baseline --source udp://0.0.0.0:5005\n         \

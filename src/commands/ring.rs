@@ -15,8 +15,10 @@ const POLL: Duration = Duration::from_millis(2);
 /// Prints the newest frames, then those that come, until the reader of the output or ctrl-c ends it.
 pub fn run(args: &Ring) -> anyhow::Result<()> {
     let ring = RingReader::open(&args.file)?;
-    let mut next = (ring.head() + 1).saturating_sub(args.last).max(1);
-    loop {
+    let newest = ring.head();
+    let mut next = (newest + 1).saturating_sub(args.last).max(1);
+    // Frames that come meanwhile were not asked for.
+    while args.follow || next <= newest {
         match ring.read(next) {
             Ok(frame) => {
                 output::write(|out| if args.json { json_line(out, &frame) } else { text_line(out, &frame) })?;
@@ -28,13 +30,14 @@ pub fn run(args: &Ring) -> anyhow::Result<()> {
                 next = oldest;
             }
             Err(ReadError::NotYet) if args.follow => std::thread::sleep(POLL),
-            Err(ReadError::NotYet) => return Ok(()),
+            Err(ReadError::NotYet) => break,
             Err(e) => {
                 output::note(format_args!("frame {next}: {e}"));
                 next += 1;
             }
         }
     }
+    Ok(())
 }
 
 fn json_line(out: &mut dyn Write, frame: &PoseFrame) -> std::io::Result<()> {

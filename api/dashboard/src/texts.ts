@@ -383,7 +383,7 @@ export const texts = {
     notBetter: 'no',
     metres: (value: number) => `${number(value, 2)} m`,
     beside: 'In brackets: the error of an answer that never changes, the mean place and the mean pose. Where the model is no better than that, its skeletons say nothing. No figure is from a real room.',
-    choice: 'The program brings one model, and there is no other to choose. `invispose evaluate --suite seen-room` measures it anew.',
+    choice: 'The server uses the program’s own model, or the one that `model.weights` names. `invispose evaluate --suite seen-room` measures the program’s anew.',
   },
 
   system: {

@@ -256,6 +256,6 @@ impl fmt::Display for Summary {
             }
             writeln!(f)?;
         }
-        write!(f, "magnitude  {:.6} in all", self.magnitude_sum)
+        writeln!(f, "magnitude  {:.6} in all", self.magnitude_sum)
     }
 }

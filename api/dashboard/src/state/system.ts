@@ -9,7 +9,7 @@ export type Account = SystemMetricsSubscription['systemMetrics'];
 const KEPT = 300;
 
 export interface Sample {
-  /** Seconds, `performance.now()`. */
+  /** Seconds that the server was up: a page that stalls takes answers late. */
   t: number;
   account: Account;
 }
@@ -25,7 +25,7 @@ function take(account: Account): void {
   const last = samples.peek().at(-1);
   // A server that was started anew counts from zero.
   const kept = last && account.uptimeSeconds < last.account.uptimeSeconds ? [] : samples.peek().slice(-KEPT + 1);
-  samples.value = [...kept, { t: performance.now() / 1000, account }];
+  samples.value = [...kept, { t: account.uptimeSeconds, account }];
   systemProblem.value = null;
 }
 
