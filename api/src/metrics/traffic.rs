@@ -18,8 +18,7 @@ const NO_ROUTE: &str = "unmatched";
 /// Counters of the protocols. One for a server.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    endpoints: Mutex<BTreeMap<(Arc<str>, &'static str), Figures>>,
-    errors: Mutex<BTreeMap<(Arc<str>, &'static str), u64>>,
+    routes: Mutex<BTreeMap<Box<str>, Answers>>,
     messages: Mutex<BTreeMap<(Direction, &'static str), u64>>,
     sockets: Gauge,
     operations: Gauge,
@@ -29,10 +28,28 @@ pub(crate) struct Traffic {
     queries_turned_away: AtomicU64,
 }
 
+/// What was answered at one route, by method, and by what was wrong.
+#[derive(Debug, Default)]
+struct Answers {
+    methods: BTreeMap<&'static str, Figures>,
+    errors: BTreeMap<&'static str, u64>,
+}
+
 #[derive(Debug, Default)]
 struct Figures {
     statuses: BTreeMap<u16, u64>,
     durations: Durations,
+}
+
+impl Answers {
+    fn count(&mut self, method: &'static str, answer: &Response, seconds: f64) {
+        let figures = self.methods.entry(method).or_default();
+        *figures.statuses.entry(answer.status().as_u16()).or_default() += 1;
+        figures.durations.observe(seconds);
+        if let Some(error) = error_type(answer) {
+            *self.errors.entry(error).or_default() += 1;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,38 +132,33 @@ impl Traffic {
     }
 
     fn answered(&self, route: &str, method: &'static str, answer: &Response, seconds: f64) {
-        let status = answer.status();
-        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let figures = endpoints.entry((route.into(), method)).or_default();
-        *figures.statuses.entry(status.as_u16()).or_default() += 1;
-        figures.durations.observe(seconds);
-        drop(endpoints);
-        if let Some(error) = error_type(answer) {
-            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-            *errors.entry((route.into(), error)).or_default() += 1;
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        match routes.get_mut(route) {
+            Some(answers) => answers.count(method, answer, seconds),
+            None => routes.entry(route.into()).or_default().count(method, answer, seconds),
         }
     }
 
     pub(super) fn render(&self, out: &mut Exposition) {
-        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut requests = Vec::new();
-        for ((route, method), figures) in endpoints.iter() {
-            requests.extend(
-                figures.statuses.iter().map(|(status, count)| (route, *method, status.to_string(), *count)),
-            );
+        let mut durations = Vec::new();
+        let mut errors = Vec::new();
+        for (route, answers) in routes.iter() {
+            for (method, figures) in &answers.methods {
+                let statuses = figures.statuses.iter();
+                requests.extend(statuses.map(|(status, count)| (route, *method, status.to_string(), *count)));
+                durations.push((vec![*method, &**route], figures.durations.clone()));
+            }
+            let kinds = answers.errors.iter();
+            errors.extend(kinds.map(|(error, count)| (vec![&**route, *error], *count as f64)));
         }
-        let samples = requests
+        let requests = requests
             .iter()
             .map(|(route, method, status, count)| (vec![*method, &***route, status.as_str()], *count as f64));
-        out.write(Metric::ApiRequests, samples.collect());
-        let durations = endpoints
-            .iter()
-            .map(|((route, method), figures)| (vec![*method, &**route], figures.durations.clone()));
-        out.durations(Metric::ApiRequestDuration, durations.collect());
-        drop(endpoints);
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = errors.iter().map(|((route, error), count)| (vec![&**route, *error], *count as f64));
-        out.write(Metric::ApiErrors, samples.collect());
+        out.write(Metric::ApiRequests, requests.collect());
+        out.durations(Metric::ApiRequestDuration, durations);
+        out.write(Metric::ApiErrors, errors);
         out.one(Metric::WebSockets, self.sockets.get());
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let direction = |d: Direction| match d {
