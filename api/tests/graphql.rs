@@ -656,8 +656,11 @@ async fn what_is_set_up_is_in_force() {
     assert_eq!(made["data"]["createRouter"]["settings"]["positionM"]["z"], 0.5, "{made}");
     assert_eq!(made["data"]["createTemplate"]["settings"]["settings"], json!({ "a": [1] }));
     // Following a link changes nothing.
-    let get = server.get("/graphql?query=mutation%7BdeleteRouter(id:%22r%22,version:1)%7D").await;
+    let link = "/graphql?query=mutation%7BdeleteRouter(id:%22r%22,version:1)%7D";
+    let get = server.get(link).await;
     assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
+    let events = server.get_with(link, &[("accept", "text/event-stream")]).await;
+    assert!(events.text().contains("mutations are sent with POST"), "{}", events.text());
     assert_eq!(server.graphql("{ routers { id } }", json!({})).await["data"]["routers"][0]["id"], "r");
 }
 
@@ -900,8 +903,9 @@ async fn documents_are_named_by_their_hash() {
     let link = format!(
         "/graphql?extensions=%7B%22persistedQuery%22:%7B%22version%22:1,%22sha256Hash%22:%22{hash}%22%7D%7D"
     );
-    let refused = server.get(&link).await.json();
-    assert_eq!(refused["errors"][0]["message"], "mutations are sent with POST", "{refused}");
+    let refused = server.get(&link).await;
+    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "POST"));
+    assert_eq!(refused.json()["errors"][0]["message"], "mutations are sent with POST");
     assert_eq!(server.graphql("{ templates { id } }", json!({})).await["data"]["templates"], json!([]));
 }
 

@@ -137,8 +137,22 @@ pub(super) fn permitted(state: &ApiState, request: &mut Request) -> Result<(), S
     check(state, &asked).map_err(|denied| forbidden(&denied))
 }
 
-/// Data of a request that must change nothing. A document that is named by its hash shows only when it is executed what it is.
+/// Data of a request that must change nothing, and within the error for one that would. A document that is named by its hash shows
+/// only when it is executed what it is.
+#[derive(Clone, Copy)]
 pub(super) struct ReadOnly;
+
+/// May the operation of this name change something? Without a name that is one of several nothing is executed.
+fn mutates(document: &ExecutableDocument, name: Option<&str>) -> bool {
+    document.operations.iter().any(|(of, operation)| {
+        operation.node.ty == OperationType::Mutation && name.zip(of).is_none_or(|(name, of)| *name == **of)
+    })
+}
+
+fn not_read_only() -> ServerError {
+    let source = Some(Arc::new(ReadOnly) as _);
+    ServerError { source, ..ServerError::new("mutations are sent with POST", None) }
+}
 
 /// Looks at every document that is executed.
 pub(super) struct Checks;
@@ -186,14 +200,14 @@ impl Extension for Check {
     ) -> ServerResult<ExecutableDocument> {
         let document = next.run(ctx, query, variables).await?;
         let name = self.name.get().and_then(Option::as_deref);
+        if ctx.data_opt::<ReadOnly>().is_some() && mutates(&document, name) {
+            return Err(not_read_only());
+        }
         let mut asked = asked(&document, name, variables);
         // What does not exist is refused as such.
         asked.retain(|a| a.field.as_ref().is_none_or(|(root, field)| exists(ctx, root, field)));
         check(state(ctx)?, &asked).map_err(|denied| forbidden(&denied))?;
         asked.retain(|a| a.operation.changes());
-        if ctx.data_opt::<ReadOnly>().is_some() && !asked.is_empty() {
-            return Err(ServerError::new("mutations are sent with POST", None));
-        }
         *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         Ok(document)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use async_graphql::parser::types::{DocumentOperations, OperationDefinition, OperationType};
 use async_graphql::{Request, Variables};
 use async_graphql_axum::GraphQLResponse;
 use axum::body::Bytes;
@@ -99,13 +98,7 @@ async fn execute(
         return answered(media, async_graphql::Response::from_errors(vec![error]));
     }
     if method == Method::GET {
-        if is_mutation(&mut request) {
-            // Following a link must change nothing.
-            let mut refused = unreadable(media, "mutations are sent with POST");
-            *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return refused;
-        }
+        // Following a link must change nothing.
         request = request.data(ReadOnly);
     }
     if accepted.events {
@@ -114,7 +107,7 @@ async fn execute(
     let result = transport.schema.execute(request.data(state)).await;
     let errors = !result.errors.is_empty();
     let mut response = answered(media, result);
-    if errors {
+    if errors && response.status().is_success() {
         response.extensions_mut().insert(CarriesErrors);
     }
     response
@@ -126,6 +119,12 @@ fn answered(media: Media, result: async_graphql::Response) -> Response {
     }
     if let Some(busy) = told::<Busy>(&result) {
         return busy.into_response();
+    }
+    if told::<ReadOnly>(&result).is_some() {
+        let body = json!({ "errors": result.errors }).to_string();
+        let mut refused = answer(media, StatusCode::METHOD_NOT_ALLOWED, body);
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return refused;
     }
     if unexecuted(&result) {
         // Then there is no `data`, and the strict media type says so in the status.
@@ -188,17 +187,4 @@ pub(super) async fn get(
         }
     }
     execute(&transport, state, accepted, request, &Method::GET).await
-}
-
-fn is_mutation(request: &mut Request) -> bool {
-    let name = request.operation_name.clone();
-    let Ok(document) = request.parsed_query() else { return false };
-    let mutates = |o: &OperationDefinition| o.ty == OperationType::Mutation;
-    match &document.operations {
-        DocumentOperations::Single(operation) => mutates(&operation.node),
-        // Without a name that is one of them nothing is executed.
-        DocumentOperations::Multiple(all) => {
-            all.iter().any(|(of, o)| name.as_ref().is_none_or(|n| *n == **of) && mutates(&o.node))
-        }
-    }
 }
