@@ -89,7 +89,7 @@ impl Gate {
         let why = if reason.is_some() { "credentials are not valid" } else { "no credentials" };
         self.access().refused(&nobody, address, operation, object, why);
         if let Some(reason) = reason {
-            self.access().complain(address, reason);
+            self.access().complaints.tell(address, reason);
         }
         match self.access().charge(&nobody, 1).await {
             Some(Err(exceeded)) => exceeded.into_response(),

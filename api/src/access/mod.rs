@@ -7,8 +7,10 @@
 //! Handlers get the state from the request, already cut down to what the caller may know of: nothing else gives it to them.
 
 mod audit;
+mod complaints;
 mod credentials;
 mod gate;
+mod key_set;
 pub(crate) mod keys;
 mod limits;
 mod login;
@@ -17,25 +19,26 @@ pub mod operations;
 mod principal;
 mod provider;
 mod refresh;
+mod revocations;
+mod revoke;
 mod scope;
 mod signature;
 mod token;
 mod visitor;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
-use tokio::sync::watch;
 
 use self::audit::Audit;
+use self::complaints::Complaints;
 use self::keys::Keys;
 use self::limits::Limits;
 use self::operations::Operation;
 use self::provider::Provider;
+use self::revocations::Revocations;
 use self::token::Reason;
 use crate::Time;
 use crate::store::{Store, StoreError};
@@ -94,12 +97,6 @@ impl Default for AccessConfig {
 
 /// Between looks at what other processes have revoked.
 const LOOK: Duration = Duration::from_secs(5);
-/// Refused credentials that the log tells of, within…
-const COMPLAINTS: u32 = 10;
-/// …this time.
-const COMPLAINTS_WITHIN: Duration = Duration::from_secs(10);
-
-type Revoked = Arc<HashMap<String, i64>>;
 
 /// Decides for every protocol.
 #[derive(Debug)]
@@ -110,9 +107,8 @@ pub(crate) struct Access {
     keys: Keys,
     limits: Limits,
     audit: Audit,
-    /// By mark, and until when that matters.
-    revoked: watch::Sender<Revoked>,
-    complaints: Mutex<(Option<Instant>, u32, u64)>,
+    revoked: Revocations,
+    complaints: Complaints,
 }
 
 impl Access {
@@ -128,8 +124,8 @@ impl Access {
             provider,
             keys: Keys::default(),
             audit: Audit::default(),
-            revoked: watch::Sender::new(Revoked::default()),
-            complaints: Mutex::default(),
+            revoked: Revocations::default(),
+            complaints: Complaints::default(),
             config,
         }
     }
@@ -162,7 +158,7 @@ impl Access {
                 (other, ..) => return Err(Reason::Algorithm(format!("{other:?}"))),
             }
         };
-        if is_revoked(&self.revoked.borrow(), &principal) {
+        if self.revoked.hit(&principal) {
             return Err(Reason::Revoked);
         }
         Ok(principal)
@@ -170,21 +166,16 @@ impl Access {
 
     /// Resolves once somebody's rights have come to an end, with the reason; never for those whose rights have none.
     pub(crate) fn ended(&self, who: &Principal) -> impl Future<Output = &'static str> + Send + use<> {
-        let (who, mut revoked) = (who.clone(), self.revoked.subscribe());
+        let (expires, taken_back) = (who.expires(), self.revoked.ended(who));
         async move {
             let expired = async {
-                match who.expires() {
+                match expires {
                     Some(at) => {
                         let left = at.as_ns().saturating_sub(Time::now().as_ns());
                         let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
                         tokio::time::sleep(left).await;
                     }
                     None => std::future::pending().await,
-                }
-            };
-            let taken_back = async {
-                if who.marks().is_empty() || revoked.wait_for(|all| is_revoked(all, &who)).await.is_err() {
-                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
@@ -200,9 +191,7 @@ impl Access {
             store.revoke(&mark, until.as_ns()).await?;
         }
         self.keys.forget();
-        self.revoked.send_modify(|all| {
-            Arc::make_mut(all).insert(mark, until.as_ns());
-        });
+        self.revoked.add(mark, until.as_ns());
         Ok(())
     }
 
@@ -250,25 +239,6 @@ impl Access {
         self.audit.refused(who, address, operation.name(), object, why);
     }
 
-    /// The log alone says why credentials are not taken, and that only so often.
-    fn complain(&self, address: Option<IpAddr>, reason: &Reason) {
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, said, unsaid) = &mut *complaints;
-        if since.is_none_or(|at| at.elapsed() >= COMPLAINTS_WITHIN) {
-            if *unsaid > 0 {
-                tracing::warn!("{unsaid} more credentials were refused");
-            }
-            (*since, *said, *unsaid) = (Some(Instant::now()), 0, 0);
-        }
-        if *said < COMPLAINTS {
-            *said += 1;
-            let from = address.map_or_else(|| "this machine".to_owned(), |ip| ip.to_string());
-            tracing::warn!("credentials from {from} are refused: {reason}");
-        } else {
-            *unsaid += 1;
-        }
-    }
-
     /// Hears what other processes have revoked, and writes down refusals, for as long as it is asked to.
     pub(crate) async fn keep_up(&self) {
         let mut looked: Option<Instant> = None;
@@ -285,27 +255,13 @@ impl Access {
     async fn look(&self) {
         let Some(store) = self.store() else { return };
         let Ok(found) = store.revocations().await else { return };
-        let now = Time::now().as_ns();
-        self.revoked.send_if_modified(|all| {
-            let news = found.iter().any(|(mark, _)| !all.contains_key(mark));
-            let old = all.values().any(|until| *until <= now);
-            if news || old {
-                let all = Arc::make_mut(all);
-                all.retain(|_, until| *until > now);
-                all.extend(found);
-            }
-            news
-        });
+        self.revoked.hear(found);
     }
 
     /// Writes down what is left to be.
     pub(crate) async fn close(&self) {
         self.audit.flush(self.store(), true).await;
     }
-}
-
-fn is_revoked(all: &HashMap<String, i64>, who: &Principal) -> bool {
-    !all.is_empty() && who.marks().iter().any(|mark| all.contains_key(mark))
 }
 
 /// Writes into the audit log that somebody with the data directory in hand has made a token.

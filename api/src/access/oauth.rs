@@ -1,4 +1,4 @@
-//! `/oauth/token` and `/oauth/revoke`: an API key is an OAuth2 client (RFC 6749, 4.4), and gets tokens for what it may do itself.
+//! `/oauth/token`: an API key is an OAuth2 client (RFC 6749, 4.4), and gets tokens for what it may do itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use base64::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::gate::unauthorized;
 use super::keys::PREFIX;
 use super::login;
 use super::principal::{Principal, Tier};
 use super::refresh::{self, Kept, nanoseconds};
+use super::revoke;
 use super::scope::{Scope, names};
 use super::token::{self, Grant, SigningKey, hex, random};
 use super::visitor::Visitor;
@@ -38,17 +38,6 @@ struct TokenForm {
     refresh_token: Option<String>,
 }
 
-/// What is to be revoked, as a form.
-#[derive(Deserialize)]
-struct RevokeForm {
-    /// A token or a refresh token.
-    token: Option<String>,
-    /// The API key's id.
-    client_id: Option<String>,
-    /// The API key.
-    client_secret: Option<String>,
-}
-
 /// A token.
 #[derive(Serialize)]
 struct TokenAnswer {
@@ -65,7 +54,7 @@ struct TokenAnswer {
 }
 
 /// An error as RFC 6749, 5.2 names it.
-pub(super) struct Wrong(&'static str, String);
+pub(super) struct Wrong(pub &'static str, String);
 
 impl From<StoreError> for Wrong {
     fn from(error: StoreError) -> Self {
@@ -98,7 +87,7 @@ pub(super) fn unstored(mut response: Response) -> Response {
 pub(crate) fn routes() -> Router {
     Router::new()
         .route("/oauth/token", post(token))
-        .route("/oauth/revoke", post(revoke))
+        .route("/oauth/revoke", post(revoke::revoke))
         .route("/oauth/login", get(login::offer).post(login::arrive))
 }
 
@@ -128,7 +117,7 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 }
 
 /// The client, by its id and its key.
-async fn client(
+pub(super) async fn client(
     state: &ApiState,
     headers: &HeaderMap,
     id: Option<String>,
@@ -209,7 +198,7 @@ async fn given(
     Ok((who, answer))
 }
 
-fn missing(name: &str) -> Wrong {
+pub(super) fn missing(name: &str) -> Wrong {
     Wrong("invalid_request", format!("{name} is missing"))
 }
 
@@ -251,71 +240,4 @@ async fn issue(
     let refresh_token = refresh::give(store, &kept, family, expires_ns).await?;
     let scope = names(&scopes, " ");
     Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: ttl.as_secs(), refresh_token, scope })
-}
-
-/// Takes a token back (RFC 7009): the client that got it may, whoever bears it, and administrators.
-async fn revoke(visitor: Visitor, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(exceeded) = visitor.knock().await {
-        return exceeded.into_response();
-    }
-    let state = visitor.state();
-    let form: RevokeForm = match form(&headers, &body) {
-        Ok(form) => form,
-        Err(wrong) => return wrong.into_response(),
-    };
-    let Some(token) = form.token else { return missing("token").into_response() };
-    let bearer = matches!(visitor.token(), Ok(Some(_)));
-    let (client_id, who) = if bearer {
-        match visitor.enter().await {
-            Ok(Some(state)) => (None, state.who().clone()),
-            _ => return unauthorized(true),
-        }
-    } else {
-        match client(state, &headers, form.client_id, form.client_secret).await {
-            Ok((id, who)) => (Some(id), who),
-            Err(wrong) => {
-                let nobody = Principal::nobody(visitor.address());
-                state.access().refused(&nobody, visitor.address(), visitor.operation(), "", wrong.0);
-                return wrong.into_response();
-            }
-        }
-    };
-    let own = matches!(visitor.token(), Ok(Some(bearer)) if *bearer == token);
-    match taken_back(state, client_id.as_deref(), &who, own, &token).await {
-        Ok(Some(what)) => {
-            state.access().done(&who, visitor.address(), visitor.operation(), &what).await;
-            unstored(StatusCode::OK.into_response())
-        }
-        // Whether there was such a token is nobody's business.
-        Ok(None) => unstored(StatusCode::OK.into_response()),
-        Err(error) => Wrong::from(error).into_response(),
-    }
-}
-
-/// What was revoked; `None` where there was nothing, or nothing of theirs.
-async fn taken_back(
-    state: &ApiState,
-    client: Option<&str>,
-    who: &Principal,
-    own: bool,
-    token: &str,
-) -> Result<Option<String>, StoreError> {
-    if let (Some(client), Some(store), true) = (client, state.store(), token.starts_with(refresh::PREFIX)) {
-        let Some((_, found)) = refresh::find(store, client, token).await? else { return Ok(None) };
-        refresh::end(state, &found).await?;
-        return Ok(Some(token::family_mark(&found.family)));
-    }
-    let Some(key) = &state.access().config().signing_key else { return Ok(None) };
-    let leeway = state.access().config().leeway;
-    let found = token::header(token).and_then(|header| key.check(token, &header, leeway));
-    let Ok(found) = found else { return Ok(None) };
-    let theirs = client.is_some_and(|id| found.marks().contains(&token::client_mark(id)));
-    let admin = who.sites().is_none() && who.scopes().contains(&Scope::AdminAll);
-    let (Some(mark), Some(until), true) = (found.marks().first(), found.expires(), theirs || own || admin)
-    else {
-        return Ok(None);
-    };
-    let until = Time::from_ns(until.as_ns().saturating_add(nanoseconds(leeway)));
-    state.access().revoke(mark.clone(), until).await?;
-    Ok(Some(mark.clone()))
 }

@@ -4,7 +4,7 @@
 //! seconds, whoever sends what.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::request::Builder;
@@ -15,11 +15,12 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{DecodingKey, Header};
 use serde::Deserialize;
 use url::Url;
 
+use super::key_set::KeySet;
 use super::login::Endpoints;
 use super::principal::{Identity, Kind, Principal, Tier};
 use super::token::{self, Reason, moment, shortened, verified};
@@ -33,8 +34,6 @@ pub(super) const OLD: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer that is read, bytes.
 const ANSWER: usize = 256 << 10;
-/// Keys that are looked at.
-const MOST_KEYS: usize = 64;
 
 /// Who else says who somebody is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,20 +89,6 @@ pub(super) struct Discovery {
     pub(super) code_challenge_methods_supported: Vec<String>,
 }
 
-/// A key set (RFC 7517, 5).
-#[derive(Deserialize)]
-struct Keys {
-    keys: Vec<serde_json::Value>,
-}
-
-impl Keys {
-    /// A key of a kind that is not known does not hide the others.
-    fn known(self) -> Vec<Jwk> {
-        let keys = self.keys.into_iter().take(MOST_KEYS);
-        keys.filter_map(|key| serde_json::from_value(key).ok()).collect()
-    }
-}
-
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -140,7 +125,7 @@ impl Words {
 
 #[derive(Default)]
 struct Known {
-    keys: Arc<Vec<Jwk>>,
+    keys: KeySet,
     fetched: Option<Instant>,
     tried: Option<Instant>,
     trouble: Option<String>,
@@ -213,7 +198,7 @@ impl Provider {
             let mut known = self.lock();
             match fetched {
                 Ok(keys) => {
-                    known.keys = Arc::new(keys);
+                    known.keys = keys;
                     known.fetched = Some(Instant::now());
                     known.trouble = None;
                 }
@@ -236,13 +221,7 @@ impl Provider {
     fn look(&self, header: &Header) -> (Option<Jwk>, bool) {
         let known = self.lock();
         let fresh = known.fetched.is_some_and(|at| at.elapsed() < OLD);
-        let mut fitting = known.keys.iter().filter(|key| fits(key, header.alg));
-        let found = match &header.kid {
-            Some(id) => fitting.find(|key| key.common.key_id.as_ref() == Some(id)),
-            // Without a name there is no choice to make.
-            None => fitting.next().filter(|_| fitting.next().is_none()),
-        };
-        (found.cloned(), fresh)
+        (known.keys.find(header).cloned(), fresh)
     }
 
     fn may_fetch(&self) -> bool {
@@ -255,13 +234,13 @@ impl Provider {
         may
     }
 
-    async fn fetch(&self) -> Result<Vec<Jwk>, String> {
+    async fn fetch(&self) -> Result<KeySet, String> {
         let fetch = async {
             let address = match &self.config.keys_url {
                 Some(address) => address.clone(),
                 None => self.discover().await?.jwks_uri,
             };
-            Ok(self.get::<Keys>(&address).await?.known())
+            self.get(&address).await
         };
         in_time(fetch).await
     }
@@ -307,30 +286,12 @@ pub(super) async fn in_time<T>(asking: impl Future<Output = Result<T, String>>) 
     tokio::time::timeout(PATIENCE, asking).await.map_err(late)?
 }
 
-/// Is this key for signatures of this algorithm?
-fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
-    let common = &key.common;
-    let family = match (&key.algorithm, algorithm) {
-        (AlgorithmParameters::RSA(_), Algorithm::RS256) => Some(KeyAlgorithm::RS256),
-        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) if key.curve == EllipticCurve::P256 => {
-            Some(KeyAlgorithm::ES256)
-        }
-        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) if key.curve == EllipticCurve::Ed25519 => {
-            Some(KeyAlgorithm::EdDSA)
-        }
-        _ => None,
-    };
-    family.is_some()
-        && common.key_algorithm.is_none_or(|own| Some(own) == family)
-        && common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature)
-        && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
-}
-
 /// For the fuzz targets: reads a key set, and a token with each of its keys that fits.
 pub(super) fn decode(keys: &[u8], token: &str) {
-    let Ok(keys) = serde_json::from_slice::<Keys>(keys) else { return };
+    let Ok(keys) = serde_json::from_slice::<KeySet>(keys) else { return };
     let Ok(header) = token::header(token) else { return };
-    for key in keys.known().iter().filter(|key| fits(key, header.alg)) {
+    keys.find(&header);
+    for key in keys.fitting(header.alg) {
         if let Ok(key) = DecodingKey::from_jwk(key)
             && let Ok(claims) =
                 verified::<Claims>(token, &key, header.alg, "issuer", "audience", token::LEEWAY)

@@ -62,7 +62,7 @@ impl Visitor {
         let nobody = Principal::nobody(self.address);
         self.gate.access().refused(&nobody, self.address, self.operation, "", why);
         if let Some(reason) = reason {
-            self.gate.access().complain(self.address, reason);
+            self.gate.access().complaints.tell(self.address, reason);
         }
         NotLetIn
     }
