@@ -34,6 +34,16 @@ pub struct Heard {
 }
 
 impl Heard {
+    fn of(line: &str) -> Option<Self> {
+        let mut parts = line.strip_prefix("MESSAGE ")?.splitn(4, ' ');
+        Some(Self {
+            qos: parts.next()?.parse().ok()?,
+            retain: parts.next()? == "1",
+            topic: parts.next()?.to_owned(),
+            payload: parts.next().unwrap_or_default().to_owned(),
+        })
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.payload).unwrap_or_else(|e| panic!("{self:?}: {e}"))
     }
@@ -149,8 +159,7 @@ impl Mosquitto {
             }
         });
         let listener = Listener { child, lines, passed: Mutex::default() };
-        let subscribed = listener.line(PATIENCE, |line| line.starts_with("Subscribed").then_some(()));
-        assert!(subscribed.is_some(), "no subscription");
+        listener.subscribed();
         listener
     }
 
@@ -194,6 +203,17 @@ impl Listener {
         }
     }
 
+    /// Waits until the broker has confirmed its subscription, for the first time or after one more start. By then the broker has sent it
+    /// what waited for it.
+    pub fn subscribed(&self) {
+        let mut passed = self.passed.lock().unwrap();
+        let subscribed = self.line(PATIENCE, |line| {
+            passed.extend(Heard::of(line));
+            line.starts_with("Subscribed").then_some(())
+        });
+        assert!(subscribed.is_some(), "no subscription");
+    }
+
     /// The first message that is wanted and was not given yet.
     pub fn find(&self, wanted: impl FnMut(&Heard) -> bool) -> Heard {
         self.within(PATIENCE, wanted).expect("what was waited for")
@@ -206,13 +226,7 @@ impl Listener {
             return passed.remove(place);
         }
         self.line(patience, |line| {
-            let mut parts = line.strip_prefix("MESSAGE ")?.splitn(4, ' ');
-            let heard = Heard {
-                qos: parts.next()?.parse().ok()?,
-                retain: parts.next()? == "1",
-                topic: parts.next()?.to_owned(),
-                payload: parts.next().unwrap_or_default().to_owned(),
-            };
+            let heard = Heard::of(line)?;
             if wanted(&heard) {
                 return Some(heard);
             }
