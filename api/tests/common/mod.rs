@@ -413,9 +413,17 @@ impl Socket {
         self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
     }
 
-    /// The next message, or the close frame as `{"close": code, "reason": …}`.
+    /// The next message, or the close frame as `{"close": code, "reason": …}`. Pings are answered meanwhile.
     pub async fn receive(&mut self) -> Value {
-        let message = tokio::time::timeout(Duration::from_secs(60), self.stream.next()).await;
+        let message = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    message => return message,
+                }
+            }
+        };
+        let message = tokio::time::timeout(Duration::from_secs(60), message).await;
         match message.expect("a message within a minute") {
             Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap(),
             Some(Ok(Message::Close(Some(frame)))) => {
