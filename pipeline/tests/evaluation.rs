@@ -5,10 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use invispose_pipeline::evaluation::breaths::{self, Room};
 use invispose_pipeline::evaluation::ghosts::{GhostPlan, haunt};
 use invispose_pipeline::evaluation::recordings::Recording;
-use invispose_pipeline::evaluation::{self, SUITES, lived};
+use invispose_pipeline::evaluation::report::Figures;
+use invispose_pipeline::evaluation::{self, SUITES, faults, lived};
+use invispose_pipeline::events::{MonitorConfig, WatchConfig};
 use invispose_pipeline::stages::presence::PresenceConfig;
+use invispose_pipeline::understanding::BreathRules;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId};
 
 fn shared(set: &str) -> Option<PathBuf> {
@@ -92,7 +96,7 @@ fn breathing_agrees_with_the_phone() {
 fn activities_of_another_day_are_told_apart() {
     let Some(folder) = shared("har-geotec") else { return };
     let report = evaluation::run("har-geotec", &folder).unwrap().unwrap();
-    let figure = |f: &evaluation::report::Figures| f["balanced_accuracy"].as_f64().unwrap();
+    let figure = |f: &Figures| f["balanced_accuracy"].as_f64().unwrap();
     // Chance is 0.1.
     assert!(figure(&report.metrics) > 0.7 && figure(&report.metrics) > figure(&report.baseline) + 0.2);
 }
@@ -115,4 +119,30 @@ fn a_lived_in_room_is_told_from_an_empty_one() {
         assert!(plot.chosen.is_some() && plot.lines.iter().all(|(_, points)| points.len() >= 4), "{plot:?}");
     }
     assert_eq!(report.plots.len(), 4);
+}
+
+#[test]
+fn nobody_is_shown_a_breath_that_is_not_theirs() {
+    let options = breaths::Options { scenes: 1, seconds: 52.0, ..Default::default() };
+    let report = breaths::run(&options, &PresenceConfig::default(), &BreathRules::default()).unwrap();
+    let metric = |room: Room, name: &str| report.more[room.name()][name].as_f64();
+    for room in Room::ALL {
+        // Eight seconds are judged of each scene, five windows each.
+        assert!(metric(room, "windows").is_some_and(|n| (38.0..=42.0).contains(&n)), "{report}");
+        for wrong in ["persons_of_another", "walkers_shown"] {
+            assert!(metric(room, wrong).is_none_or(|share| share == 0.0), "{report}");
+        }
+    }
+    assert_eq!(metric(Room::OneWalks, "site_shown"), Some(0.0), "{report}");
+}
+
+/// What is shipped tells the troubles that last and none of those that pass.
+#[test]
+fn troubles_that_pass_are_not_told() {
+    let report = faults::run(&WatchConfig::default(), &MonitorConfig::default());
+    let metric = |of: &Figures, name: &str| of[name].as_f64().unwrap();
+    assert_eq!(metric(&report.metrics, "reboots_told"), 0.0, "{report}");
+    assert!(metric(&report.metrics, "links_gone_not_told") < 0.05, "{report}");
+    assert!(metric(&report.baseline, "reboots_told") > 0.9, "{report}");
+    assert!(metric(&report.metrics, "hours_without_trouble_with_an_alarm") < 0.2, "{report}");
 }

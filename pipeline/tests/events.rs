@@ -211,11 +211,11 @@ fn a_fault_is_told_when_it_comes_and_when_it_goes() {
     assert!(look(10).is_empty());
     source.accepted.add(1000);
     source.dropped.add(5);
-    assert!(look(21).is_empty(), "half a percent is little");
+    assert!(look(31).is_empty(), "half a percent is little");
     source.accepted.add(1000);
     source.dropped.add(50);
-    assert!(look(25).is_empty(), "judged before its time");
-    assert_eq!(look(40), [(EventKind::PerformanceDegraded, "udp://x".into())]);
+    assert!(look(45).is_empty(), "judged before its time");
+    assert_eq!(look(60), [(EventKind::PerformanceDegraded, "udp://x".into())]);
 }
 
 #[test]

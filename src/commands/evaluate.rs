@@ -10,7 +10,6 @@ use invispose_pipeline::evaluation;
 
 use crate::cli::Evaluate;
 use crate::config::Config;
-use crate::output;
 
 /// Prints the report as text or as one JSON object.
 pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
@@ -18,15 +17,16 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
     match args.suite.as_str() {
         "minutes" => minutes::run(args),
         "tracking" => understanding::tracking(config, args.plots.as_deref(), args.json),
+        "breathing-sim" => understanding::breathing(config, args.plots.as_deref(), args.json),
+        "faults-sim" => understanding::faults(config, args.plots.as_deref(), args.json),
         "presence-sim" => understanding::presence(config, args.plots.as_deref(), args.json),
         "falls-sim" => understanding::falls(config, args.plots.as_deref(), args.json),
         name if real.contains(&name) => recorded(config, name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose::run(suite, args),
             Err(_) => bail!(
-                "no suite {name:?}; there are seen-room, unseen-room, empty-room, minutes, presence-sim, tracking, falls-sim (simulated) \
-                 and, with \
-                 --data DIR, {}",
+                "no suite {name:?}; there are seen-room, unseen-room, empty-room, minutes, presence-sim, breathing-sim, tracking, \
+                 falls-sim, faults-sim (simulated) and, with --data DIR, {}",
                 real.join(", ")
             ),
         },
@@ -38,11 +38,7 @@ fn recorded(config: &Config, suite: &str, args: &Evaluate) -> anyhow::Result<()>
     let report = evaluation::run(suite, data).context("no such suite")??;
     if let Some(folder) = &args.plots {
         super::plots::write(&report.plots, folder)?;
-        super::plots::write(&evaluation::sweeps(suite, data, &config.presence)?, folder)?;
+        super::plots::write(&evaluation::sweeps(suite, data, &config.presence, &config.signal)?, folder)?;
     }
-    if args.json {
-        output::line(serde_json::to_string(&report)?)
-    } else {
-        output::write(|out| write!(out, "{report}"))
-    }
+    understanding::print(&report, args.json)
 }

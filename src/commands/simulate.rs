@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use invispose_models::sim::{SceneConfig, Simulator, Subcarriers};
 use invispose_pipeline::capture::{esp32_csv, intel5300, nexmon};
 use invispose_pipeline::recording::{Metadata, RecordingError, Writer};
+use invispose_pipeline::sources::sim::SimFrames;
 use invispose_pipeline::sources::wall_ns;
 use invispose_pipeline::{CsiFrame, LinkId, SourceKind};
 
@@ -51,10 +51,8 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
         }
     }
     let mut simulator = Simulator::new(&scene, args.seed)?;
-    let links: Vec<_> =
-        simulator.links().iter().map(|l| (link_name(args.format, &l.name), l.layout)).collect();
-    let index: Arc<[i16]> = simulator.subcarrier_indices().into();
     let start_ns = wall_ns();
+    let as_frames = SimFrames::new(&simulator, start_ns).renamed(|link| link_name(args.format, link));
     // A recording's own errors name the file already.
     let named = |e: anyhow::Error| {
         if e.is::<RecordingError>() { e } else { e.context(args.out.display().to_string()) }
@@ -79,19 +77,7 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
             }
         }
         for packet in simulator.packets(from_s, to_s) {
-            let Some((link, layout)) = links.get(packet.link) else { continue };
-            let offset_ns = (packet.t_s * 1e9).round() as i64;
-            let frame = CsiFrame {
-                capture_time_ns: Some(start_ns + offset_ns),
-                time_ns: start_ns + offset_ns,
-                sequence: Some(packet.sequence),
-                rssi_dbm: Some(packet.rssi_dbm),
-                noise_dbm: packet.noise_dbm,
-                center_mhz: Some((scene.radio.carrier_hz / 1e6) as f32),
-                bandwidth_mhz: Some(scene.radio.bandwidth_mhz),
-                subcarrier_index: Some(index.clone()),
-                ..CsiFrame::new(link.clone(), *layout, packet.csi)
-            };
+            let Some(frame) = as_frames.frame(packet) else { continue };
             sink.push(&frame).map_err(named)?;
             frames += 1;
         }
@@ -107,9 +93,9 @@ pub fn run(args: &Simulate) -> anyhow::Result<()> {
 }
 
 /// What the device calls the link: a locally administered address where it names the transmitter by address.
-fn link_name(format: SimulateFormat, name: &str) -> LinkId {
+fn link_name(format: SimulateFormat, name: LinkId) -> LinkId {
     match format {
-        SimulateFormat::Recording | SimulateFormat::Intel5300 => LinkId::new(name),
+        SimulateFormat::Recording | SimulateFormat::Intel5300 => name,
         SimulateFormat::Esp32Csv => LinkId::new("02:00:00:00:00:01"),
         SimulateFormat::Nexmon => LinkId::new("02:00:00:00:00:01/core0-ss0"),
     }

@@ -32,19 +32,27 @@ const GROUPS: usize = 8;
 /// Chosen by leaving recordings of the first day out.
 const SHRINKAGE: f64 = 0.01;
 
-struct Sequence {
+pub(super) struct Sequence {
     file: String,
-    day: String,
+    /// The day's folder.
+    pub(super) day: String,
     /// Windows: the class at the middle, features, and the plain amplitudes that the baseline looks at.
     windows: Vec<(usize, Vec<f64>, Vec<f64>)>,
     /// `[sample]`: class.
     labels: Vec<usize>,
     /// What the classifier that a site can teach sees, a second after each moment, and the class.
-    looks: Vec<(usize, Look)>,
+    pub(super) looks: Vec<(usize, Look)>,
 }
 
-/// Runs the suite.
-pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
+impl Sequence {
+    /// Both directions of one walk through the room lie in one recording number.
+    pub(super) fn number(&self) -> &str {
+        self.file.rsplit('/').next().and_then(|name| name.get(..3)).unwrap_or_default()
+    }
+}
+
+/// The set's folder, its classes by their number, and all recordings, those of the first day first.
+pub(super) fn read(data: &Path) -> Result<(PathBuf, Vec<String>, Vec<Sequence>), EvaluationError> {
     let folder = set_folder(data, "har-geotec");
     let mut classes = Vec::new();
     let mut all = Vec::new();
@@ -55,6 +63,12 @@ pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
             all.push(sequence(&folder, &day, &x, &y, &mut classes)?);
         }
     }
+    Ok((folder, classes, all))
+}
+
+/// Runs the suite.
+pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
+    let (folder, classes, all) = read(data)?;
     let first = all.iter().map(|s| s.day.clone()).min().unwrap_or_default();
     let (train, test): (Vec<&Sequence>, Vec<&Sequence>) = all.iter().partition(|s| s.day == first);
     let missing = "no recordings NAME-x.npy with NAME-y.npy of two days";
@@ -87,11 +101,9 @@ pub fn geotec(data: &Path) -> Result<Report, EvaluationError> {
     let judged = pairs(&test, &|w| by_motion.classify(&w.1));
     let mut baseline = class_figures(&pairs(&test, &|w| by_amplitude.classify(&w.2)), classes.len());
     baseline.insert("method", "linear discriminants of the window's mean amplitudes".into());
-    // Both directions of one walk through the room lie in one recording number.
     let mut same_day = Vec::new();
     for left_out in &train {
-        let number = |s: &Sequence| s.file.rsplit('/').next().and_then(|f| f.get(..3)).map(str::to_owned);
-        let out = |s: &Sequence| number(s) == number(left_out);
+        let out = |s: &Sequence| s.number() == left_out.number();
         if let Some(trained) = learn(|w| &w.1, &out, SHRINKAGE) {
             same_day.extend(pairs(&[*left_out], &|w| trained.classify(&w.1)));
         }

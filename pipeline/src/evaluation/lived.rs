@@ -4,20 +4,14 @@
 //! seeds. What is learned of the quiet room must not be the person who keeps still in it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use invispose_models::sim::{SceneConfig, SimError, Simulator, Split};
 use serde_json::{Value, json};
 
 use super::report::{Answer, Figures, Plot, Report, Score, figure};
-use super::{motion, sweep};
-use crate::csi::{CsiFrame, LinkId};
-use crate::health::SourceStats;
-use crate::pose::SourceKind;
-use crate::sources::Packet;
-use crate::stages::assembly::{Assembler, AssemblyConfig};
-use crate::stages::cleanup::{CleanWindow, Cleanup};
+use super::{motion, simulated, sweep};
+use crate::stages::cleanup::CleanWindow;
 use crate::stages::presence::{PresenceConfig, PresenceDetector};
 
 /// How long, and how often.
@@ -40,8 +34,6 @@ impl Default for Options {
 
 /// For so long after somebody left they may still be told of, seconds: `presence.off_s` and the window.
 const GONE_S: f64 = 6.0;
-/// Seconds that are simulated at once.
-const CHUNK_S: f64 = 10.0;
 
 /// What is true of a window.
 struct Truth {
@@ -197,33 +189,12 @@ fn live(options: &Options, scene: u32, configs: &[PresenceConfig]) -> Result<Vec
     config.people.absent_s.clone_from(&options.empty_s);
     let mut simulator = Simulator::new(&config, Split::Test.seed(0x8_0000 + u64::from(scene)))?;
     let end_s = options.empty_s.iter().map(|[_, to]| *to).fold(0.0, f64::max);
-    let names: Vec<LinkId> = simulator.links().iter().map(|l| LinkId::new(l.name.as_str())).collect();
-    let layouts: Vec<_> = simulator.links().iter().map(|l| l.layout).collect();
-    let assembly = AssemblyConfig { hop: options.hop, ..Default::default() };
-    let mut assembler = Assembler::new("lived", SourceKind::Simulated, assembly);
-    let (mut cleanup, account) = (Cleanup::new(), Arc::new(SourceStats::new("sim", SourceKind::Simulated)));
     let mut detectors: Vec<PresenceDetector> =
         configs.iter().map(|c| PresenceDetector::new(c.clone(), None)).collect();
     let mut seen = vec![Seen::default(); configs.len()];
-    let mut from_s = 0.0;
-    while from_s < end_s {
-        let to_s = (from_s + CHUNK_S).min(end_s);
-        let mut windows = Vec::new();
-        for packet in simulator.packets(from_s, to_s) {
-            let (Some(link), Some(layout)) = (names.get(packet.link), layouts.get(packet.link)) else {
-                continue;
-            };
-            let time_ns = (packet.t_s * 1e9).round() as i64;
-            let frame = CsiFrame { time_ns, ..CsiFrame::new(link.clone(), *layout, packet.csi) };
-            account.received.add(1);
-            let packet = Packet { frame, arrived: Instant::now(), account: account.clone() };
-            assembler.push(packet, &mut |w| windows.push(cleanup.run(w)));
-        }
-        for window in windows {
-            judge(&mut simulator, options, window, &mut detectors, &mut seen);
-        }
-        from_s = to_s;
-    }
+    simulated::play(&mut simulator, end_s, options.hop, |simulator, window| {
+        judge(simulator, options, window, &mut detectors, &mut seen);
+    });
     Ok(seen)
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Each suite reads one public set in the layout in which it is published, whatever recordings of it lie there, and gives a [`Report`].
 
+pub mod breaths;
 pub mod detector;
 pub mod fall;
 pub mod falls;
+pub mod faults;
 pub mod ghosts;
 pub mod har_geotec;
 pub mod har_wiar;
@@ -19,7 +21,9 @@ pub mod recordings;
 pub mod report;
 pub mod respiration;
 mod series;
+mod simulated;
 pub mod sweep;
+mod taught;
 pub mod tracking;
 pub mod vsense;
 
@@ -29,6 +33,7 @@ pub use recordings::{EvaluationError, baseline_of, quiet_room};
 pub use report::Report;
 
 use self::report::Plot;
+use crate::signal::SignalConfig;
 use crate::stages::presence::PresenceConfig;
 
 type Run = fn(&Path) -> Result<Report, EvaluationError>;
@@ -52,12 +57,18 @@ pub fn run(suite: &str, data: &Path) -> Option<Result<Report, EvaluationError>> 
     SUITES.iter().find(|(name, _)| *name == suite).map(|(_, run)| run(data))
 }
 
-/// Further trade-offs on the recordings of a suite: what the settings of `presence` are worth, one after the other. Empty for a suite that has
-/// none.
-pub fn sweeps(suite: &str, data: &Path, presence: &PresenceConfig) -> Result<Vec<Plot>, EvaluationError> {
+/// Further trade-offs on the recordings of a suite: what the settings of `presence` and `signal` are worth, one after the other. Empty for a suite
+/// that has none.
+pub fn sweeps(
+    suite: &str,
+    data: &Path,
+    presence: &PresenceConfig,
+    signal: &SignalConfig,
+) -> Result<Vec<Plot>, EvaluationError> {
     match suite {
         "motion-espectre" => motion::sweeps(data, presence),
         "respiration" => respiration::sweeps(data, &presence.breathing),
+        "har-geotec" => taught::sweeps(data, signal),
         _ => Ok(Vec::new()),
     }
 }

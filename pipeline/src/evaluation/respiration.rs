@@ -185,7 +185,10 @@ fn strongest_subcarrier(recording: &Recording) -> f64 {
     best.map_or(0.0, |s| 60.0 * spectral_peak(&[s]))
 }
 
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 7] = [
+    ("low_bpm", "breaths a minute"),
+    ("high_bpm", "breaths a minute"),
+    ("every_s", "seconds"),
     ("agree_bpm", "breaths a minute"),
     ("max_missing", "share"),
     ("max_unrest", "multiples of the median"),

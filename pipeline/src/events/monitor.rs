@@ -14,7 +14,7 @@ use crate::health::{Health, Part};
 pub struct MonitorConfig {
     /// From one look at the health to the next, seconds. A fault that is over sooner may go untold; it is logged.
     pub every_s: f64,
-    /// Losses are judged over this long, seconds: a burst of the network stack is shorter.
+    /// Losses are judged over this long, seconds: over less, one burst of a fifth of a second is too many.
     pub losses_over_s: f64,
     /// The pipeline does not keep up when it gives up more than this share of a source's packets: windows are made on a
     /// grid of half the usual packet rate, and fewer losses hardly show.
@@ -23,7 +23,7 @@ pub struct MonitorConfig {
 
 impl Default for MonitorConfig {
     fn default() -> Self {
-        Self { every_s: 1.0, losses_over_s: 10.0, lost_share: 0.01 }
+        Self { every_s: 1.0, losses_over_s: 20.0, lost_share: 0.01 }
     }
 }
 

@@ -18,7 +18,7 @@ pub use features::{Look, LookConfig, Looks};
 pub use learn::{Labelled, LearnError, learn, measure};
 pub use model::{Measured, ModelFileError, SignalModel, Task};
 pub use recordings::looks_of;
-pub use watch::SignalWatch;
+pub use watch::{Newest, SignalWatch};
 
 /// The rules of classifiers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,13 +30,13 @@ pub struct SignalConfig {
     pub min_accuracy: f32,
     /// A moment that is farther from all that was learned than this many times the strangest of a thousand learned moments is not judged.
     pub strange: f32,
-    /// Probabilities are averaged over this long, seconds: looks overlap, and an activity lasts longer.
+    /// Probabilities are averaged over this long, seconds: single looks err, and looks of longer ago are of what was done before.
     pub average_s: f32,
 }
 
 impl Default for SignalConfig {
     fn default() -> Self {
-        Self { min_probability: 0.6, min_accuracy: 0.6, strange: 1.5, average_s: 1.0 }
+        Self { min_probability: 0.6, min_accuracy: 0.6, strange: 1.5, average_s: 0.5 }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::features::Looks;
+use super::features::{Look, Looks};
 use super::learn::by_number;
 use super::model::{SignalModel, Task};
 use super::{SignalAnswer, SignalConfig};
@@ -22,9 +22,14 @@ struct Classifier {
     model: SignalModel,
     names: Vec<Arc<str>>,
     looks: Looks,
-    /// Stream times and probabilities of the newest looks.
-    newest: VecDeque<(i64, Vec<f64>)>,
-    last_look_ns: i64,
+    newest: Newest,
+}
+
+/// What a classifier makes of the newest looks.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// Stream times and probabilities, the oldest first.
+    looks: VecDeque<(i64, Vec<f64>)>,
 }
 
 /// An answer is shown for as long as looks come, nanoseconds: four come in a second.
@@ -36,8 +41,7 @@ impl SignalWatch {
         let classifier = |model: SignalModel| Classifier {
             names: model.labels.iter().map(|l| Arc::from(l.as_str())).collect(),
             looks: Looks::new(model.looks()),
-            newest: VecDeque::new(),
-            last_look_ns: i64::MIN,
+            newest: Newest::default(),
             model,
         };
         Self { config, classifiers: models.into_iter().map(classifier).collect() }
@@ -68,29 +72,40 @@ impl SignalWatch {
 impl Classifier {
     /// Mean probabilities over the newest looks; `None` where they are unlike what was learned.
     fn look(&mut self, window: &ObservedWindow, config: &SignalConfig) -> Option<Vec<f64>> {
-        let now = window.clean.window.grid.end_ns;
         if let Some(look) = self.looks.take(&window.clean) {
-            let (p, strange) = self.model.judge(&look);
-            if strange <= f64::from(config.strange) {
-                self.newest.push_back((look.time_ns, p));
-                self.last_look_ns = look.time_ns;
-            }
+            self.newest.take(&self.model, &look, config);
         }
-        let oldest = now.saturating_sub((f64::from(config.average_s) * 1e9) as i64);
-        self.newest.retain(|(time, _)| (oldest..=now).contains(time));
-        if now.saturating_sub(self.last_look_ns) > LASTS_NS {
-            return None;
-        }
-        let mut mean = vec![0.0; self.names.len()];
-        for (_, p) in &self.newest {
-            mean.iter_mut().zip(p).for_each(|(m, p)| *m += p / self.newest.len() as f64);
-        }
-        (!self.newest.is_empty()).then_some(mean)
+        self.newest.mean(window.clean.window.grid.end_ns, config)
     }
 
     fn likeliest(&self, p: &[f64], config: &SignalConfig) -> Option<SignalActivity> {
         let (name, p) = self.names.iter().zip(p).max_by(|a, b| a.1.total_cmp(b.1))?;
         let probability = *p as f32;
         (probability >= config.min_probability).then(|| SignalActivity { name: name.clone(), probability })
+    }
+}
+
+impl Newest {
+    /// A look counts, unless it is stranger than what was learned.
+    pub fn take(&mut self, model: &SignalModel, look: &Look, config: &SignalConfig) {
+        let (p, strange) = model.judge(look);
+        if strange <= f64::from(config.strange) {
+            self.looks.push_back((look.time_ns, p));
+        }
+    }
+
+    /// Mean probabilities of the looks that still count at a stream time; `None` once none has come for half a second.
+    pub fn mean(&mut self, now: i64, config: &SignalConfig) -> Option<Vec<f64>> {
+        let oldest = now.saturating_sub((f64::from(config.average_s) * 1e9) as i64);
+        self.looks.retain(|(time, _)| (oldest..=now).contains(time));
+        let (last, newest) = self.looks.back()?;
+        if now.saturating_sub(*last) > LASTS_NS {
+            return None;
+        }
+        let mut mean = vec![0.0; newest.len()];
+        for (_, p) in &self.looks {
+            mean.iter_mut().zip(p).for_each(|(m, p)| *m += p / self.looks.len() as f64);
+        }
+        Some(mean)
     }
 }

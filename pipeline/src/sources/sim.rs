@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use invispose_models::sim::{Faults, SceneConfig, Simulator};
+use invispose_kernels::Layout;
+use invispose_models::sim::{Faults, Node, Packet, SceneConfig, Simulator};
 
 use super::pace::{Pacer, Speed, wall_ns};
 use super::{FrameSender, SimSpec, Source, SourceError, Stop};
@@ -17,6 +18,53 @@ pub const QUIET_S: f64 = 8.0;
 const CHUNK_S: f64 = 0.05;
 /// The two highest bits of a seed keep demonstrations apart from every scene that trains or measures.
 const DEMONSTRATION: u64 = 3 << 62;
+
+/// Simulated packets as the frames that a receiver's capture would give.
+#[derive(Clone, Debug)]
+pub struct SimFrames {
+    links: Vec<(LinkId, Layout)>,
+    center_mhz: f32,
+    bandwidth_mhz: u16,
+    subcarrier_index: Arc<[i16]>,
+    start_ns: i64,
+}
+
+impl SimFrames {
+    /// Of a scene that begins at `start_ns`, nanoseconds since the Unix epoch.
+    pub fn new(simulator: &Simulator, start_ns: i64) -> Self {
+        let radio = &simulator.config().radio;
+        Self {
+            links: simulator.links().iter().map(|l| (LinkId::new(l.name.as_str()), l.layout)).collect(),
+            center_mhz: (radio.carrier_hz / 1e6) as f32,
+            bandwidth_mhz: radio.bandwidth_mhz,
+            subcarrier_index: simulator.subcarrier_indices().into(),
+            start_ns,
+        }
+    }
+
+    /// With other names for the links.
+    pub fn renamed(mut self, name: impl Fn(LinkId) -> LinkId) -> Self {
+        self.links = self.links.into_iter().map(|(link, layout)| (name(link), layout)).collect();
+        self
+    }
+
+    /// The frame of one of the scene's packets; `None` for a link that the scene has not.
+    pub fn frame(&self, packet: Packet) -> Option<CsiFrame> {
+        let (link, layout) = self.links.get(packet.link)?;
+        let time_ns = self.start_ns.saturating_add((packet.t_s * 1e9).round() as i64);
+        Some(CsiFrame {
+            capture_time_ns: Some(time_ns),
+            time_ns,
+            sequence: Some(packet.sequence),
+            rssi_dbm: Some(packet.rssi_dbm),
+            noise_dbm: packet.noise_dbm,
+            center_mhz: Some(self.center_mhz),
+            bandwidth_mhz: Some(self.bandwidth_mhz),
+            subcarrier_index: Some(self.subcarrier_index.clone()),
+            ..CsiFrame::new(link.clone(), *layout, packet.csi)
+        })
+    }
+}
 
 /// A simulated room.
 pub struct SimSource {
@@ -37,22 +85,25 @@ impl SimSource {
 /// The simulated room as a site: its size and where its radios stand.
 pub fn site(spec: &SimSpec, id: &str) -> Result<SiteConfig, SourceError> {
     let scene = scene(spec)?;
-    let links = scene.transmitters.iter().flat_map(|tx| {
-        scene.receivers.iter().map(|rx| LinkConfig {
-            id: format!("{}-{}", tx.name, rx.name),
-            transmitter_m: tx.position_m,
-            receiver_m: rx.position_m,
-        })
-    });
     Ok(SiteConfig {
         id: id.to_owned(),
         name: "Simulated room".to_owned(),
         room_m: scene.room.size_m,
-        links: links.collect(),
+        links: links(&scene),
         zones: Vec::new(),
         experimental_poses: false,
         max_occupancy: None,
     })
+}
+
+/// Where the links of a scene stand, by the names that its packets have.
+pub fn links(scene: &SceneConfig) -> Vec<LinkConfig> {
+    let link = |tx: &Node, rx: &Node| LinkConfig {
+        id: format!("{}-{}", tx.name, rx.name),
+        transmitter_m: tx.position_m,
+        receiver_m: rx.position_m,
+    };
+    scene.transmitters.iter().flat_map(|tx| scene.receivers.iter().map(move |rx| link(tx, rx))).collect()
 }
 
 fn scene(spec: &SimSpec) -> Result<SceneConfig, SourceError> {
@@ -99,11 +150,7 @@ impl Source for SimSource {
 
     fn run(mut self: Box<Self>, out: &FrameSender, stop: &Stop) -> Result<(), SourceError> {
         let start_ns = wall_ns().saturating_sub((QUIET_S * 1e9) as i64);
-        let names: Vec<LinkId> =
-            self.simulator.links().iter().map(|l| LinkId::new(l.name.as_str())).collect();
-        let layouts: Vec<_> = self.simulator.links().iter().map(|l| l.layout).collect();
-        let index: Arc<[i16]> = self.simulator.subcarrier_indices().into();
-        let radio = self.simulator.config().radio.clone();
+        let frames = SimFrames::new(&self.simulator, start_ns);
         let mut pacer = Pacer::new(self.speed);
         let mut from_s = 0.0;
         for chunk in 1u64.. {
@@ -112,24 +159,11 @@ impl Source for SimSource {
                 break;
             }
             for packet in self.simulator.packets(from_s, to_s) {
-                let (Some(link), Some(&layout)) = (names.get(packet.link), layouts.get(packet.link)) else {
-                    continue;
-                };
-                let time_ns = start_ns.saturating_add((packet.t_s * 1e9).round() as i64);
-                if packet.t_s >= QUIET_S && pacer.wait(time_ns, stop) {
+                let quiet = packet.t_s < QUIET_S;
+                let Some(frame) = frames.frame(packet) else { continue };
+                if !quiet && pacer.wait(frame.time_ns, stop) {
                     return Ok(());
                 }
-                let frame = CsiFrame {
-                    capture_time_ns: Some((packet.t_s * 1e9).round() as i64),
-                    time_ns,
-                    sequence: Some(packet.sequence),
-                    rssi_dbm: Some(packet.rssi_dbm),
-                    noise_dbm: packet.noise_dbm,
-                    center_mhz: Some((radio.carrier_hz / 1e6) as f32),
-                    bandwidth_mhz: Some(radio.bandwidth_mhz),
-                    subcarrier_index: Some(index.clone()),
-                    ..CsiFrame::new(link.clone(), layout, packet.csi)
-                };
                 if out.send(frame, stop).is_err() {
                     return Ok(());
                 }

@@ -1,14 +1,23 @@
-//! The suites of tracking and of falls: simulated truth seen by a detector with stated errors.
+//! The suites on simulated truth, seen by a detector with stated errors or heard by simulated radios.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use invispose_pipeline::evaluation::{falls, lived, tracking};
+use invispose_pipeline::evaluation::{Report, breaths, falls, faults, lived, tracking};
 use serde_json::json;
 
 use crate::config::Config;
 use crate::output;
+
+/// A report as text or as one JSON object.
+pub fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        output::line(serde_json::to_string(report)?)
+    } else {
+        output::write(|out| write!(out, "{report}"))
+    }
+}
 
 /// `--suite presence-sim`
 pub fn presence(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
@@ -17,10 +26,27 @@ pub fn presence(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Re
     if let Some(folder) = plots {
         crate::commands::plots::write(&report.plots, folder)?;
     }
-    if json {
-        return output::line(serde_json::to_string(&report)?);
+    print(&report, json)
+}
+
+/// `--suite breathing-sim`
+pub fn breathing(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let report = breaths::run(&breaths::Options::default(), &config.presence, &config.breath)
+        .context("simulated scenes")?;
+    if let Some(folder) = plots {
+        let sweeps = breaths::sweeps(&config.presence, &config.breath).context("simulated scenes")?;
+        crate::commands::plots::write(&sweeps, folder)?;
     }
-    output::write(|out| write!(out, "{report}"))
+    print(&report, json)
+}
+
+/// `--suite faults-sim`
+pub fn faults(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let report = faults::run(&config.watch, &config.monitor);
+    if let Some(folder) = plots {
+        crate::commands::plots::write(&faults::sweeps(&config.watch, &config.monitor), folder)?;
+    }
+    print(&report, json)
 }
 
 /// `--suite tracking`
@@ -28,7 +54,8 @@ pub fn tracking(config: &Config, plots: Option<&Path>, json: bool) -> anyhow::Re
     let report = tracking::run(tracking::Options::default(), &config.tracking, &config.count)
         .context("simulated scenes")?;
     if let Some(folder) = plots {
-        let sweeps = tracking::sweeps(&config.tracking, &config.zones).context("simulated scenes")?;
+        let sweeps =
+            tracking::sweeps(&config.tracking, &config.zones, &config.count).context("simulated scenes")?;
         crate::commands::plots::write(&sweeps, folder)?;
     }
     if !json {

@@ -4,6 +4,7 @@ mod picture;
 pub mod poses;
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,8 +17,14 @@ use crate::output;
 
 const SIZE: (u32, u32) = (900, 560);
 const FONT: (&str, i32) = ("sans-serif", 14);
-const COLOURS: [RGBColor; 4] =
-    [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(127, 127, 127)];
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 39, 40),
+    RGBColor(44, 160, 44),
+    RGBColor(127, 127, 127),
+    RGBColor(148, 103, 189),
+    RGBColor(255, 127, 14),
+];
 
 /// Writes each plot into `folder` as `NAME.svg`.
 pub fn write(plots: &[Plot], folder: &Path) -> anyhow::Result<()> {
@@ -92,10 +99,43 @@ where
     }
     chart
         .configure_series_labels()
+        .position(emptiest(plot, low..high, top))
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK)
         .label_font(FONT)
         .draw()?;
     area.present()?;
     Ok(())
+}
+
+/// Where the legend hides the least of the lines: in one of the corners, or at the middle of a side.
+fn emptiest(plot: &Plot, x: Range<f64>, top: f64) -> SeriesLabelPosition {
+    // Shares of the width and height that a legend takes.
+    const SIZE: (f64, f64) = (0.45, 0.3);
+    let between = |ends: &[(f64, f64)]| {
+        let (a, b) = (ends[0], ends[1]);
+        (0..=20)
+            .map(move |k| f64::from(k) / 20.0)
+            .map(move |k| (a.0 + k * (b.0 - a.0), a.1 + k * (b.1 - a.1)))
+    };
+    let relative = |(at, y): (f64, f64)| ((at - x.start) / (x.end - x.start), 1.0 - y / top);
+    let hidden = |left: f64, upper: f64| {
+        let pairs = plot.lines.iter().flat_map(|(_, points)| points.windows(2));
+        let inside =
+            |(x, y): &(f64, f64)| (left..=left + SIZE.0).contains(x) && (upper..=upper + SIZE.1).contains(y);
+        pairs.flat_map(between).map(relative).filter(inside).count()
+    };
+    let places = [
+        (SeriesLabelPosition::MiddleRight, 1.0 - SIZE.0, 0.5 - 0.5 * SIZE.1),
+        (SeriesLabelPosition::UpperRight, 1.0 - SIZE.0, 0.0),
+        (SeriesLabelPosition::UpperLeft, 0.0, 0.0),
+        (SeriesLabelPosition::MiddleLeft, 0.0, 0.5 - 0.5 * SIZE.1),
+        (SeriesLabelPosition::UpperMiddle, 0.5 - 0.5 * SIZE.0, 0.0),
+        (SeriesLabelPosition::MiddleMiddle, 0.5 - 0.5 * SIZE.0, 0.5 - 0.5 * SIZE.1),
+        (SeriesLabelPosition::LowerRight, 1.0 - SIZE.0, 1.0 - SIZE.1),
+        (SeriesLabelPosition::LowerLeft, 0.0, 1.0 - SIZE.1),
+        (SeriesLabelPosition::LowerMiddle, 0.5 - 0.5 * SIZE.0, 1.0 - SIZE.1),
+    ];
+    let best = places.into_iter().min_by_key(|(_, left, upper)| hidden(*left, *upper));
+    best.map_or(SeriesLabelPosition::MiddleRight, |(place, ..)| place)
 }

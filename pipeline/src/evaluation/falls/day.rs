@@ -94,6 +94,33 @@ impl Day {
         self.falls.push(TrueFall { down_s: start as f64 / FRAME_HZ, ground_s: ground as f64 / FRAME_HZ });
     }
 
+    /// The same day, but that whoever falls keeps lying as they lie for so many seconds more.
+    pub(super) fn staying_down(&self, seconds: f64) -> Self {
+        let more = (seconds * FRAME_HZ) as usize;
+        let mut day = Self {
+            who: self.who,
+            quiet: self.quiet,
+            room_m: self.room_m,
+            poses: Vec::new(),
+            activities: Vec::new(),
+            falls: Vec::new(),
+        };
+        let mut from = 0;
+        for fall in &self.falls {
+            let down_s = day.poses.len() as f64 / FRAME_HZ + fall.down_s - from as f64 / FRAME_HZ;
+            let until = ((fall.down_s + 0.5 * fall.ground_s) * FRAME_HZ) as usize;
+            day.poses.extend(&self.poses[from..until]);
+            day.activities.extend(&self.activities[from..until]);
+            day.poses.extend(std::iter::repeat_n(self.poses[until], more));
+            day.activities.extend(std::iter::repeat_n(self.activities[until], more));
+            day.falls.push(TrueFall { down_s, ground_s: fall.ground_s + seconds });
+            from = until;
+        }
+        day.poses.extend(&self.poses[from..]);
+        day.activities.extend(&self.activities[from..]);
+        day
+    }
+
     /// The simulator's people squat, sit down and stretch out on the floor: while they do it a bed rises under them.
     fn lift(&mut self, start: usize, end: usize) {
         let ramp = |frames: usize| ((frames as f64 / FRAME_HZ - 0.8) / 1.2).clamp(0.0, 1.0) as f32;

@@ -11,10 +11,10 @@ use invispose_models::sim::{self, SimError, Split};
 use invispose_models::skeleton::{Keypoints, root};
 use serde::Serialize;
 
-use self::day::{Day, FRAME_HZ, SCENE_H, Who};
+use self::day::{Day, FRAME_HZ, SCENE_H, TrueFall, Who};
 use super::detector::{Detector, DetectorErrors};
 use super::report::Plot;
-use crate::events::{Event, EventKind, Evidence};
+use crate::events::{Event, EventKind, Evidence, Severity};
 use crate::pose::{Person, PoseFrame, Provenance, SourceKind};
 use crate::tracking::{PersonIds, Tracker, TrackerConfig};
 use crate::understanding::{ActivityConfig, ActivityWatch, FallConfig, FallWatch};
@@ -84,6 +84,8 @@ pub struct DetectorReport {
     pub activities: BTreeMap<&'static str, f64>,
     /// Their mean.
     pub balanced_accuracy: f64,
+    /// Times a minute that another activity was shown than before.
+    pub changes_per_minute: f64,
     /// For each true activity what was shown instead, as shares.
     pub confusion: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
 }
@@ -172,18 +174,44 @@ pub fn run(
     Ok(Report { split: options.split, quiet_hours, fall_hours, detectors })
 }
 
+/// A fall as it was told.
+struct Told {
+    /// When it was told first, seconds.
+    at_s: f64,
+    /// When the ground was reached, by what was told, seconds.
+    down_s: f64,
+    /// How bad it became.
+    severity: Severity,
+}
+
+impl Told {
+    /// It is that fall.
+    fn is(&self, fall: &TrueFall) -> bool {
+        (self.down_s - fall.down_s).abs() <= SAME_FALL_S
+    }
+}
+
 /// What is gathered behind one detector.
 struct Judge {
     falls: Vec<FallScores>,
     /// Frames by true and shown activity.
     activities: BTreeMap<(&'static str, &'static str), u64>,
+    /// Times that another activity was shown than before, and frames, of adults and children.
+    changes: u64,
+    frames: u64,
 }
 
 impl Judge {
     fn new(candidates: usize) -> Self {
-        Self { falls: vec![FallScores::default(); candidates], activities: BTreeMap::new() }
+        Self {
+            falls: vec![FallScores::default(); candidates],
+            activities: BTreeMap::new(),
+            changes: 0,
+            frames: 0,
+        }
     }
 
+    /// Lives a day; gives the falls that were told by each of the rules.
     fn live(
         &mut self,
         day: &Day,
@@ -192,22 +220,24 @@ impl Judge {
         tracker: &TrackerConfig,
         activity: &ActivityConfig,
         candidates: &[Candidate],
-    ) {
+    ) -> Vec<Vec<Told>> {
         let mut detector = Detector::new(errors.clone(), day.room_m, seed);
         let mut tracker = Tracker::new(tracker.clone());
         let mut ids = PersonIds::in_memory();
         let mut doing = ActivityWatch::new(activity.clone());
         let mut watches: Vec<FallWatch> =
             candidates.iter().map(|c| FallWatch::new(c.config.clone())).collect();
-        let mut told: Vec<Vec<(f64, f64)>> = vec![Vec::new(); candidates.len()];
+        let mut told: Vec<Vec<Told>> = candidates.iter().map(|_| Vec::new()).collect();
         let site: Arc<str> = "simulated".into();
         for (k, (pose, truth)) in day.poses.iter().zip(&day.activities).enumerate() {
             let time_ns = (k as f64 / FRAME_HZ * 1e9) as i64;
             let seen = detector.look(&[Some(*pose)], (1.0 / FRAME_HZ) as f32);
             // Ids in memory do not run out.
             let mut persons = tracker.update(time_ns, Some(true), Some(&seen), &mut ids).unwrap_or_default();
-            doing.frame(time_ns, &mut persons);
+            let changes = doing.frame(time_ns, &mut persons);
             if day.who != Who::Pet {
+                self.changes += changes.len() as u64;
+                self.frames += 1;
                 self.note(*truth, &persons, pose);
             }
             let frame = frame_of(&site, time_ns, persons);
@@ -215,21 +245,25 @@ impl Judge {
                 |kind, person: &Person| Event { person: Some(person.id), ..Event::new(kind, frame.time_ns) };
             for (watch, told) in watches.iter_mut().zip(&mut told) {
                 watch.frame(&frame, &of_person, &mut |event| {
-                    // Later events of the same fall say that it became worse.
-                    if let (EventKind::FallDetected, Evidence::Fall { ground_s, .. }) =
+                    let (EventKind::FallDetected, Evidence::Fall { ground_s, .. }) =
                         (event.kind, &event.evidence)
-                    {
-                        let at_s = event.time_ns as f64 / 1e9;
-                        if !told.iter().any(|(_, down)| (at_s - ground_s - down).abs() < 0.01) {
-                            told.push((at_s, at_s - ground_s));
-                        }
+                    else {
+                        return;
+                    };
+                    let at_s = event.time_ns as f64 / 1e9;
+                    let (down_s, severity) = (at_s - ground_s, event.severity);
+                    // Later events of the same fall say that it became worse.
+                    match told.iter_mut().find(|t| (t.down_s - down_s).abs() < 0.01) {
+                        Some(known) => known.severity = known.severity.max(severity),
+                        None => told.push(Told { at_s, down_s, severity }),
                     }
                 });
             }
         }
-        for ((scores, told), candidate) in self.falls.iter_mut().zip(told).zip(candidates) {
-            scores.add(day, &told, candidate.config.ground_s);
+        for ((scores, told), candidate) in self.falls.iter_mut().zip(&told).zip(candidates) {
+            scores.add(day, told, candidate.config.ground_s);
         }
+        told
     }
 
     /// Books what is shown of the person nearest to the true one.
@@ -260,7 +294,9 @@ impl Judge {
             activities.insert(truth, right as f64 / all as f64);
         }
         let balanced_accuracy = activities.values().sum::<f64>() / activities.len().max(1) as f64;
-        DetectorReport { errors, falls, activities, balanced_accuracy, confusion }
+        let minutes = self.frames as f64 / FRAME_HZ / 60.0;
+        let changes_per_minute = self.changes as f64 / minutes.max(f64::MIN_POSITIVE);
+        DetectorReport { errors, falls, activities, balanced_accuracy, changes_per_minute, confusion }
     }
 }
 
@@ -285,11 +321,10 @@ fn frame_of(site: &Arc<str>, time_ns: i64, persons: Vec<Person>) -> PoseFrame {
 }
 
 impl FallScores {
-    fn add(&mut self, day: &Day, told: &[(f64, f64)], ground_s: f64) {
+    fn add(&mut self, day: &Day, told: &[Told], ground_s: f64) {
         let mut used = vec![false; told.len()];
         for fall in &day.falls {
-            let matches = |(_, down): &(f64, f64)| (down - fall.down_s).abs() <= SAME_FALL_S;
-            let found = told.iter().position(matches);
+            let found = told.iter().position(|t| t.is(fall));
             if let Some(i) = found {
                 used[i] = true;
             }
@@ -297,7 +332,7 @@ impl FallScores {
                 self.falls += 1;
                 if let Some(i) = found {
                     self.tally.found += 1;
-                    self.tally.delay_s += told[i].0 - fall.down_s;
+                    self.tally.delay_s += told[i].at_s - fall.down_s;
                 }
             } else {
                 self.short_falls += 1;
@@ -396,7 +431,7 @@ impl fmt::Display for Report {
             for (activity, share) in &report.activities {
                 write!(f, " {activity} {share:.2}")?;
             }
-            writeln!(f)?;
+            writeln!(f, "; shown for another {:.1} times a minute", report.changes_per_minute)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod baselines;
 mod metrics;
 mod scenes;
+mod shown;
 mod sweeps;
 
 use std::collections::BTreeMap;
@@ -156,6 +157,13 @@ struct Own {
     people: Vec<Person>,
 }
 
+impl Own {
+    fn new(config: &TrackerConfig) -> Self {
+        let tracker = Tracker::new(config.clone());
+        Self { tracker, ids: PersonIds::in_memory(), time_ns: 0, people: Vec::new() }
+    }
+}
+
 impl Follower for Own {
     fn step(&mut self, dt_s: f64, seen: &[Observation]) -> Vec<Point> {
         self.time_ns += (dt_s * 1e9).round() as i64;
@@ -206,8 +214,7 @@ fn judge(
     let mut counts: BTreeMap<String, CountTally> = BTreeMap::new();
     for (s, scene) in scenes.iter().enumerate() {
         let mut detector = Detector::new(errors.clone(), scene.room_m, s as u64);
-        let tracker = Tracker::new(config.clone());
-        let mut own = Own { tracker, ids: PersonIds::in_memory(), time_ns: 0, people: Vec::new() };
+        let mut own = Own::new(config);
         let (mut sort, mut patient) = (Sort::new(1), Sort::new(30));
         let mut nearest = NearestNeighbour::default();
         // Identities of different scenes are different.
@@ -215,7 +222,7 @@ fn judge(
             points.into_iter().map(|p| Point { id: p.id | (s as u64) << 32, ..p }).collect()
         };
         for (k, frame) in scene.frames.iter().enumerate() {
-            let truth: Vec<Option<Keypoints>> = frame.iter().map(|p| p.map(|(_, pose)| pose)).collect();
+            let truth = Scene::poses(frame);
             let seen = detector.look(&truth, (1.0 / FRAME_HZ) as f32);
             let shown = [
                 own.step(1.0 / FRAME_HZ, &seen),

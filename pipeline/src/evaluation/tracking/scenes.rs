@@ -49,6 +49,11 @@ impl Scene {
         Ok(Self { room_m, people, frames })
     }
 
+    /// The poses of a frame, at the place of each person, while they are there.
+    pub fn poses(frame: &[Option<(u64, Keypoints)>]) -> Vec<Option<Keypoints>> {
+        frame.iter().map(|person| person.map(|(_, pose)| pose)).collect()
+    }
+
     /// Who is where on the floor in a frame.
     pub fn points(&self, frame: usize) -> Vec<Point> {
         let people = self.frames.get(frame).into_iter().flatten().flatten();
