@@ -6,10 +6,14 @@ mod mosquitto;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use invispose_pipeline::capture::{self, adr018};
+use invispose_pipeline::{CsiFrame, LinkId};
 use serde_json::Value;
 use support::{PATIENCE, Server, finished, output, shared, signal};
 
@@ -241,6 +245,94 @@ fn live_packets_are_accounted_for() {
         }
         assert!(Instant::now() < end, "no frame, or no account: {status} {frame} {source}");
     }
+}
+
+/// Sends simulated packets of one ESP32 node, a hundred a second, until it is dropped.
+struct Node {
+    quiet: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Node {
+    /// With somebody in the room or nobody, whatever `captures` holds.
+    fn start(captures: &[Vec<Vec<u8>>; 2], to: SocketAddr, quiet: bool) -> Self {
+        let node = Self { quiet: Arc::new(quiet.into()), ended: Arc::default() };
+        let (quiet, ended, captures) = (node.quiet.clone(), node.ended.clone(), captures.clone());
+        std::thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for k in 0.. {
+                let packets = &captures[usize::from(!quiet.load(Ordering::Relaxed))];
+                // Nobody may listen yet, or any more.
+                socket.send_to(&packets[k % packets.len()], to).ok();
+                std::thread::sleep(Duration::from_millis(10));
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        node
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_room_that_was_calibrated_is_known_after_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let captures = ["0", "1"].map(|people| {
+        let args = ["simulate", "--out", "room.csv", "--format", "esp32-csv", "--seconds", "20"];
+        output(&[&args[..], &["--seed", "12", "--people", people]].concat(), dir.path());
+        let packet = |frame| {
+            let frame = CsiFrame { link: LinkId::new("node-7"), ..frame };
+            adr018::encode(&frame).unwrap()
+        };
+        capture::open(dir.path().join("room.csv")).unwrap().map(|frame| packet(frame.unwrap())).collect()
+    });
+    let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let calibrate = |quiet: bool, data: &str| {
+        let address = free();
+        let _node = Node::start(&captures, address, quiet);
+        let source = format!("udp://{address}");
+        let args = ["calibrate", "baseline", "--source", &source, "--seconds", "10", "--data-dir", data];
+        finished(&[&args[..], &["--json"]].concat(), dir.path())
+    };
+    let (learned, refused) = std::thread::scope(|scope| {
+        let moving = scope.spawn(|| calibrate(false, "moving"));
+        (calibrate(true, "data"), moving.join().unwrap())
+    });
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && why.contains("not quiet"), "{why}");
+    assert!(learned.status.success(), "{}", String::from_utf8_lossy(&learned.stderr));
+    let learned: Value = serde_json::from_slice(&learned.stdout).unwrap();
+    assert_eq!(learned["sites"][0]["links"][0]["link"], "node-7");
+    let kept = std::fs::read(dir.path().join("data/default.baseline.json")).unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    let second = (kept["links"][0]["time_ns"].as_i64().unwrap() % 60_000_000_000) as f64 / 1e9;
+
+    let address = free();
+    let node = Node::start(&captures, address, true);
+    // What is learned while it runs would take this long to count.
+    let patient = [("INVISPOSE_PRESENCE_HOLD_S", "3600")];
+    let source = format!("udp://{address}");
+    let server = Server::start_with(&["run", "--source", &source], dir.path(), &patient);
+    let mut known = Value::Null;
+    until("the baseline to hold", || {
+        known = server.get("/api/v1/sites/default/calibration").1["known"][0].clone();
+        known["holds"] == true
+    });
+    let learned_at = known["learned_at"].as_str().unwrap();
+    assert!(learned_at.ends_with(&format!("{second:09.6}Z")), "{known}: learned anew, not at {second}");
+    assert!(known["dropped"].is_null(), "{known}");
+    let frame = server.current(|f| f["metadata"]["presence"].is_object());
+    assert_eq!(frame["metadata"]["presence"]["present"], false);
+    node.quiet.store(false, Ordering::Relaxed);
+    server.current(|f| f["metadata"]["presence"]["present"] == true);
+    let busy = calibrate(true, "data");
+    assert!(String::from_utf8_lossy(&busy.stderr).contains("/calibration/baseline"));
 }
 
 #[test]
