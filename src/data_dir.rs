@@ -59,3 +59,8 @@ impl Drop for DataDir {
         let _ = self.lock.unlock();
     }
 }
+
+/// Name of the file in it that keeps what a site's quiet room is like.
+pub fn baseline_of(site: &str) -> String {
+    format!("{site}.baseline.json")
+}

@@ -32,7 +32,7 @@ use invispose_pipeline::{Health, Pipeline, PipelineBuilder, SourceKind};
 
 use crate::commands::calibrate;
 use crate::config::{Config, DeprecatedSection};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::listener;
 use crate::network::Network;
 use crate::output;
@@ -227,7 +227,7 @@ fn open_site(
     let (site, wake) = Site::new(place.site.clone(), floor.clone(), ring.reader());
     ring.on_publish(Box::new(move |frame_id| wake.published(frame_id)));
 
-    let baseline_file = data.path(&format!("{id}.baseline.json"));
+    let baseline_file = data.path(&data_dir::baseline_of(&id));
     // Captures of other rooms share link names with this site's live links.
     let mut baseline = if place.live() { Baseline::load(&baseline_file)? } else { None };
     for capture in &options.baselines {

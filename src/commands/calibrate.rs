@@ -11,6 +11,7 @@ use invispose_pipeline::evaluation::quiet_room;
 use invispose_pipeline::evaluation::recordings::Recording;
 use invispose_pipeline::pipeline::{STOP_WITHIN, SiteSetup};
 use invispose_pipeline::signal::{self, SignalModel, Task};
+use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::sources::{SpecKind, wall_ns};
 use invispose_pipeline::stages::baseline::Baseline;
 use invispose_pipeline::stages::calibration::{Calibrations, Progress};
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use crate::cli::{Calibrate, CalibrateBaseline, CalibrateSignal};
 use crate::config::{Config, check_site_id};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::output;
 use crate::places::{self, Place};
 
@@ -55,7 +56,7 @@ fn baseline(args: &CalibrateBaseline, config: &Config) -> anyhow::Result<()> {
     let mut answers = Vec::new();
     for place in places.into_iter().filter(|p| !p.sources.is_empty()) {
         let id = place.site.id.clone();
-        let file = data.path(&format!("{id}.baseline.json"));
+        let file = data.path(&data_dir::baseline_of(&id));
         let before = Baseline::load(&file)?;
         if place.simulated() {
             bail!("site {id}: a simulated room is quiet at first and learns its baseline at every start");
@@ -165,19 +166,31 @@ fn listen(
     Ok(Baseline { links, ..kept })
 }
 
+/// The configured site that is meant; `None` where none is configured.
+fn chosen<'a>(id: Option<&str>, config: &'a Config) -> anyhow::Result<Option<&'a SiteConfig>> {
+    match (id, config.sites.as_slice()) {
+        (_, []) => Ok(None),
+        (Some(id), sites) => {
+            let found = sites.iter().find(|s| s.id == id);
+            found
+                .map(Some)
+                .with_context(|| format!("--site {id}: there is no such site in the configuration"))
+        }
+        (None, [only]) => Ok(Some(only)),
+        (None, _) => bail!("several sites are configured: say which with --site"),
+    }
+}
+
 /// From labelled recordings.
 fn taught(task: Task, args: &CalibrateSignal, config: &Config) -> anyhow::Result<()> {
-    let id = match (&args.site, config.sites.as_slice()) {
-        (Some(id), []) => id.clone(),
-        (Some(id), sites) if sites.iter().any(|s| s.id == *id) => id.clone(),
-        (Some(id), _) => bail!("--site {id}: there is no such site in the configuration"),
-        (None, [only]) => only.id.clone(),
-        (None, []) => "default".into(),
-        (None, _) => bail!("several sites are configured: say which with --site"),
+    let id = match (chosen(args.site.as_deref(), config)?, &args.site) {
+        (Some(site), _) => site.id.clone(),
+        (None, Some(id)) => id.clone(),
+        (None, None) => "default".into(),
     };
     check_site_id(&id)?;
     let data = open(config)?;
-    let baseline = Baseline::load(&data.path(&format!("{id}.baseline.json")))?;
+    let baseline = Baseline::load(&data.path(&data_dir::baseline_of(&id)))?;
     let mut recordings = Vec::new();
     for (label, file) in &args.recording {
         recordings.push((label.clone(), Recording::open(file)?));

@@ -8,12 +8,13 @@ use invispose_models::weights::{self, ModelCard};
 use invispose_pipeline::evaluation::labels;
 use invispose_pipeline::evaluation::recordings::Recording;
 use invispose_pipeline::files;
-use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::stages::baseline::Baseline;
 use serde_json::json;
 
+use super::chosen;
 use crate::cli::{CalibrateCamera, CalibrateRoom, CalibrateWalk};
 use crate::config::Config;
+use crate::data_dir;
 use crate::output;
 
 /// The camera's clock is looked for so far away, seconds.
@@ -42,10 +43,11 @@ fn teach(
     clock_offset: Option<f64>,
 ) -> anyhow::Result<()> {
     ensure!((0.05..=0.8).contains(&args.held_out), "--held-out {}: from 0.05 to 0.8", args.held_out);
-    let site = site(args, config)?;
+    let site = chosen(args.site.as_deref(), config)?
+        .context("no site is configured: the network must know the room's size and where the radios stand")?;
     let old = old_weights(config)?;
     let recording = Recording::open(&args.recording)?;
-    let baseline = Baseline::load(&config.data_dir.join(format!("{}.baseline.json", site.id)))?;
+    let baseline = Baseline::load(&config.data_dir.join(data_dir::baseline_of(&site.id)))?;
     let links = labels::links(&recording, site, baseline.as_ref())?;
     let given = labels::on_clock_of(&recording, given);
     let (offset_s, found) = match clock_offset {
@@ -84,20 +86,6 @@ fn old_weights(config: &Config) -> anyhow::Result<Vec<u8>> {
         return Ok(weights::DEFAULT_WEIGHTS.to_vec());
     }
     std::fs::read(path).with_context(|| format!("model.weights: cannot read {}", path.display()))
-}
-
-fn site<'a>(args: &CalibrateRoom, config: &'a Config) -> anyhow::Result<&'a SiteConfig> {
-    match (&args.site, config.sites.as_slice()) {
-        (Some(id), sites) => sites
-            .iter()
-            .find(|s| s.id == *id)
-            .with_context(|| format!("--site {id}: there is no such site in the configuration")),
-        (None, [only]) => Ok(only),
-        (None, []) => {
-            bail!("no site is configured: the network must know the room's size and where the radios stand")
-        }
-        (None, _) => bail!("several sites are configured: say which with --site"),
-    }
 }
 
 fn clock(found: Option<ClockOffset>) -> anyhow::Result<ClockOffset> {
