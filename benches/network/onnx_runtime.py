@@ -64,7 +64,8 @@ def graph(weights):
     width = weights["block.bias"].shape[0]
     site = node("MatMul", "gather", node("Reshape", code, shape(-1, BLOCKS * width)))
     span = node("Relu", linear("span", node("Reshape", site, shape(-1, BLOCKS // MERGE, MERGE * width))))
-    x = linear("trunk", node("Reshape", span, shape(-1, BLOCKS // MERGE * weights["span.bias"].shape[0])))
+    span = node("Concat", span, linear("trail", span), axis=2)
+    x = linear("trunk", node("Reshape", span, shape(-1, weights["trunk.weight"].shape[0])))
     norm = node("LayerNormalization", x, "trunk_block.norm.gamma", "trunk_block.norm.beta", epsilon=1e-5)
     x = node("Add", x, linear("trunk_block.outer", node("Relu", linear("trunk_block.inner", norm))))
     out = linear("head", node("Relu", x))

@@ -12,13 +12,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
+    evaluate::metrics::root,
     input::{
         BLOCK, BLOCKS, Binned, FEATURES, FIXED, FeatureTrack, Input, LinkInput, RATE_HZ, Reference,
         ReferenceBuilder, Withheld,
         block::{self, Step},
         fixed_features,
     },
-    network::JOINTS,
+    network::{JOINTS, MERGE, SPANS},
     sim::{Activity, Randomisation, SceneConfig, SimError, Simulator, Split},
     skeleton::MIRROR,
 };
@@ -81,6 +82,9 @@ pub enum DataError {
     #[error("a simulating thread panicked")]
     Panicked,
 }
+
+/// Somebody's root at the end of each span of a window, site coordinates in metres.
+pub(crate) type Trail = [[f32; 3]; SPANS];
 
 /// A reflection of the scene: the same packets would be received in the mirrored room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -334,6 +338,16 @@ impl Sequence {
                 }
             })
             .collect()
+    }
+
+    /// Where the roots of the people at the end of a window were at the end of each of its spans.
+    pub(crate) fn trails(&self, end: usize, mirror: Mirror) -> Vec<Trail> {
+        let spans: [Vec<Person>; SPANS] =
+            std::array::from_fn(|span| self.persons(end - (SPANS - 1 - span) * MERGE, mirror));
+        let now = &spans[SPANS - 1];
+        // Who was not there yet is where they came to be.
+        let place = |person: usize, span: usize| spans[span].get(person).unwrap_or(&now[person]);
+        (0..now.len()).map(|p| std::array::from_fn(|span| root(&place(p, span).keypoints_m))).collect()
     }
 
     /// The window as the network takes it in service.

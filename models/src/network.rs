@@ -1,8 +1,9 @@
 //! The pose network: what the links saw in, a set of persons out.
 //!
 //! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; for every block of
-//! time the links' codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). A trunk
-//! turns the window's blocks into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
+//! time the links' codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). Each span
+//! of two blocks tells where the persons were at its end, which is learned too: a window teaches five positions, not one.
+//! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
 use burn::{
@@ -23,8 +24,11 @@ pub const ACTIVITIES: usize = 6;
 pub const OUTPUTS: usize = 1 + 3 + 1 + 3 * JOINTS + JOINTS + ACTIVITIES;
 
 /// Blocks merged into a span (400 ms).
-const MERGE: usize = 2;
-const SPANS: usize = BLOCKS / MERGE;
+pub(crate) const MERGE: usize = 2;
+/// Spans of a window.
+pub(crate) const SPANS: usize = BLOCKS / MERGE;
+/// Coordinates of all slots' roots.
+const ROOTS: usize = 3 * SLOTS;
 
 /// Widths of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -55,7 +59,7 @@ impl NetworkConfig {
             + self.fixed * 2 * (self.encode + self.block)
             + BLOCKS * (FEATURES * self.encode + self.encode * self.block);
         let site = SPANS * MERGE * self.block * self.span
-            + SPANS * self.span * self.trunk
+            + SPANS * (self.span * ROOTS + (self.span + ROOTS) * self.trunk)
             + 2 * self.trunk * self.trunk
             + self.trunk * SLOTS * OUTPUTS;
         links * per_link + site
@@ -76,7 +80,8 @@ impl NetworkConfig {
             block: linear(self.encode, self.block),
             block_modulation: linear(self.fixed, 2 * self.block),
             span: linear(MERGE * self.block, self.span),
-            trunk: linear(SPANS * self.span, self.trunk),
+            trail: linear(self.span, ROOTS),
+            trunk: linear(SPANS * (self.span + ROOTS), self.trunk),
             trunk_block: Residual::new(self.trunk, device),
             head: linear(self.trunk, SLOTS * OUTPUTS),
         }
@@ -115,6 +120,7 @@ pub struct PoseNetwork {
     block: Linear,
     block_modulation: Linear,
     span: Linear,
+    trail: Linear,
     trunk: Linear,
     trunk_block: Residual,
     head: Linear,
@@ -181,6 +187,12 @@ impl Batch {
 impl PoseNetwork {
     /// `[windows, SLOTS, OUTPUTS]`, see [`Slot`].
     pub fn forward(&self, batch: Batch) -> Tensor<3> {
+        self.forward_with_trail(batch).0
+    }
+
+    /// As [`Self::forward`], and where each slot's root was at the end of each span as far as the span alone tells,
+    /// `[windows, SPANS, SLOTS * 3]` in the units of [`Slot::ROOT`].
+    pub(crate) fn forward_with_trail(&self, batch: Batch) -> (Tensor<3>, Tensor<3>) {
         let fixed = relu(self.fixed.forward(batch.fixed));
         let code = modulated(&self.encode, &self.encode_modulation, batch.features, &fixed);
         let code = modulated(&self.block, &self.block_modulation, code, &fixed);
@@ -188,10 +200,12 @@ impl PoseNetwork {
         let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
         let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));
+        let trail = self.trail.forward(span.clone());
+        let span = Tensor::cat(vec![span, trail.clone()], 2);
         let [_, spans, width] = span.dims();
         let site = self.trunk.forward(span.reshape([windows, spans * width]));
         let site = self.trunk_block.forward(site);
-        self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS])
+        (self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS]), trail)
     }
 }
 
@@ -303,10 +317,11 @@ mod tests {
     fn the_parameters_are_as_many_as_the_layers_say() {
         let c = NetworkConfig::default();
         let network = c.init(&Device::flex());
-        let biases = c.fixed + 3 * (c.encode + c.block) + c.span + c.trunk + 2 * c.trunk + SLOTS * OUTPUTS;
+        let biases =
+            c.fixed + 3 * (c.encode + c.block) + c.span + ROOTS + c.trunk + 2 * c.trunk + SLOTS * OUTPUTS;
         let norms = 2 * c.trunk;
         let shared_in_time = (BLOCKS - 1) * (FEATURES * c.encode + c.encode * c.block)
-            + (SPANS - 1) * MERGE * c.block * c.span;
+            + (SPANS - 1) * (MERGE * c.block + ROOTS) * c.span;
         assert_eq!(network.num_params(), c.multiply_adds(1) - shared_in_time + biases + norms);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/pose.safetensors");
 
 /// Version of the network's structure and of its input; weights of another version are refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a weights file says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -34,7 +34,7 @@ impl Learner {
         step: u64,
     ) -> Result<(Self, [f32; 4]), TrainError> {
         let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let outputs = self.network.forward(picture.batch);
+        let (outputs, trail) = self.network.forward_with_trail(picture.batch);
         let plain: Vec<f32> = outputs
             .clone()
             .inner()
@@ -43,7 +43,10 @@ impl Learner {
             .iter::<f32>()
             .collect();
         let assignments = loss::assign(&plain, &persons, &picture.rooms);
-        let loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &self.device);
+        let mut loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &self.device);
+        loss.total = loss.total
+            + loss::trail(trail, &picture.trails, &picture.rooms, &assignments, &self.device)
+                .mul_scalar(loss::TRAIL_WEIGHT);
         let read = |t: Tensor<1>| -> Result<Vec<f32>, TrainError> {
             Ok(t.inner()
                 .try_into_data()

@@ -6,9 +6,9 @@ use burn::tensor::{
 };
 
 use crate::{
-    data::Person,
+    data::{Person, Trail},
     evaluate::metrics::{distance, relative, root},
-    network::{ACTIVITIES, JOINTS, OUTPUTS, SLOTS, Slot},
+    network::{ACTIVITIES, JOINTS, OUTPUTS, SLOTS, SPANS, Slot},
 };
 
 /// Which person each slot of a window stands for.
@@ -149,6 +149,41 @@ pub fn loss(
         + (per_person(root_nll) + per_person(pose_nll)).mul_scalar(0.05)
         + activity.mul_scalar(0.1);
     Loss { total, parts: Tensor::cat(vec![presence, root, pose], 0) }
+}
+
+/// How much [`trail`] counts beside [`loss`].
+pub const TRAIL_WEIGHT: f32 = 2.0;
+
+/// Mean absolute error of a root coordinate in metres, of `trail` `[windows, SPANS, SLOTS * 3]` at the ends of all spans of
+/// the persons assigned to the slots.
+pub fn trail(
+    trail: Tensor<3>,
+    trails: &[Vec<Trail>],
+    rooms: &[[f32; 3]],
+    assignments: &[Assignment],
+    device: &Device,
+) -> Tensor<1> {
+    let shape = [assignments.len(), SPANS, 3 * SLOTS];
+    let numbers = shape.iter().product();
+    let (mut truth, mut known) = (vec![0.0f32; numbers], vec![0.0f32; numbers]);
+    let mut matched = 0.0f32;
+    for (window, assignment) in assignments.iter().enumerate() {
+        let centre = [0.5 * rooms[window][0], 0.5 * rooms[window][1], 0.0];
+        for (slot, person) in assignment.iter().enumerate() {
+            let Some(roots) = person.map(|p| &trails[window][p]) else { continue };
+            matched += 1.0;
+            for (span, root) in roots.iter().enumerate() {
+                let from = ((window * SPANS + span) * SLOTS + slot) * 3;
+                for i in 0..3 {
+                    truth[from + i] = root[i] - centre[i];
+                    known[from + i] = 1.0;
+                }
+            }
+        }
+    }
+    let tensor = |v: Vec<f32>| Tensor::<3>::from_data(TensorData::new(v, shape), device);
+    let error = (trail.mul_scalar(Slot::ROOT_UNIT_M) - tensor(truth)).abs() * tensor(known);
+    error.sum().div_scalar(matched.max(1.0) * (3 * SPANS) as f32)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::TrainConfig;
 use crate::{
-    data::{Mirror, Person, Place, Sequence},
+    data::{Mirror, Person, Place, Sequence, Trail},
     input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED, block},
     network::Batch,
 };
@@ -35,6 +35,7 @@ struct Drawn {
 pub(super) struct Picture {
     pub batch: Batch,
     pub persons: Vec<Vec<Person>>,
+    pub trails: Vec<Vec<Trail>>,
     pub rooms: Vec<[f32; 3]>,
 }
 
@@ -44,6 +45,7 @@ struct Window {
     fixed: Vec<f32>,
     links: usize,
     persons: Vec<Person>,
+    trails: Vec<Trail>,
     room: [f32; 3],
 }
 
@@ -73,14 +75,15 @@ impl<'a> Windows<'a> {
         let total: usize = links.iter().sum();
         let mut features = Vec::with_capacity(total * BLOCKS * FEATURES);
         let mut fixed = Vec::with_capacity(total * FIXED);
-        let (mut persons, mut rooms) = (Vec::new(), Vec::new());
+        let (mut persons, mut trails, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
         for window in windows {
             features.extend(window.features);
             fixed.extend(window.fixed);
             persons.push(window.persons);
+            trails.push(window.trails);
             rooms.push(window.room);
         }
-        Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, rooms }
+        Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, trails, rooms }
     }
 
     fn window(&self, step: u64, number: u64) -> Window {
@@ -110,7 +113,9 @@ impl<'a> Windows<'a> {
         }
         let mut persons = sequence.persons(drawn.end, drawn.mirror);
         persons.extend(others.iter().flat_map(|(s, end)| s.persons(*end, drawn.mirror)));
-        Window { features, fixed, links, persons, room: drawn.mirror.room(sequence.room_m) }
+        let mut trails = sequence.trails(drawn.end, drawn.mirror);
+        trails.extend(others.iter().flat_map(|(s, end)| s.trails(*end, drawn.mirror)));
+        Window { features, fixed, links, persons, trails, room: drawn.mirror.room(sequence.room_m) }
     }
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
