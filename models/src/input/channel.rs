@@ -76,8 +76,13 @@ fn unit(z: Complex32) -> Complex32 {
     if n > 1e-20 && n.is_finite() { z / n } else { Complex32::new(1.0, 0.0) }
 }
 
-/// `packet` with gain, phase and phase slope that bring it nearest to `to` in the least squares sense (the slope by the
-/// phases of the bins' products, refined once), or `None` if it has nothing in common with it.
+/// A gain is at most so many times the one that makes packet and quiet channel equally strong.
+pub(super) const MOST_GAIN: f32 = 4.0;
+
+/// `packet` with the phase and phase slope that bring it nearest to `to` in the least squares sense (the slope by the
+/// phases of the bins' products, refined once) and the gain by which `to` is in it once, or `None` if it has nothing in
+/// common with it. The gain that brings it nearest would shrink a noisy packet (regression dilution), and the
+/// rest would look like somebody who stands still.
 fn aligned(packet: &Values, to: &Values) -> Option<Values> {
     let products: [Complex32; BINS] =
         std::array::from_fn(|b| (0..ANTENNAS).map(|k| packet[k][b] * to[k][b].conj()).sum());
@@ -102,10 +107,11 @@ fn aligned(packet: &Values, to: &Values) -> Option<Values> {
         slope += (up / down).clamp(-0.5, 0.5);
     }
     let (_, sum) = turned(slope);
-    let power: f32 = packet.iter().flatten().map(Complex32::norm_sqr).sum();
-    // The real factor g that minimises Σ|g·packet − to|² once the phases agree.
-    let gain = sum.norm() / power;
-    if !(gain.is_finite() && gain > 0.0) {
+    let power = |values: &Values| values.iter().flatten().map(Complex32::norm_sqr).sum::<f32>();
+    let (own, wanted) = (power(packet), power(to));
+    // The real factor g with Σ Re(g·packet·conj(to)) = Σ|to|² once the phases agree.
+    let gain = (wanted / sum.norm()).min(MOST_GAIN * (wanted / own).sqrt());
+    if !(gain.is_finite() && gain > 0.0 && sum.norm() > 0.0) {
         return None;
     }
     let back = unit(sum).conj() * gain;

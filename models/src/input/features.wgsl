@@ -166,12 +166,14 @@ fn link_features(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
     if thread < BLOCK {
         var products: array<vec2f, BINS>;
         var power = 0.0;
+        var wanted = 0.0;
         for (var b = 0u; b < BINS; b += 1u) {
             var sum = vec2f(0.0);
             for (var k = 0u; k < ANTENNAS; k += 1u) {
                 let h = bins[thread * BANDS + k * BINS + b];
                 sum += against(h, quiet(job, k * BINS + b));
                 power += dot(h, h);
+                wanted += dot(quiet(job, k * BINS + b), quiet(job, k * BINS + b));
             }
             products[b] = sum;
         }
@@ -193,8 +195,8 @@ fn link_features(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
             slope += clamp(up / down, -0.5, 0.5);
         }
         let sum = aligned(&products, slope);
-        let gain = size(sum) / max(power, 1.17549435e-38);
-        let alive = gain > 0.0 && power > 0.0 && !unsound(bitcast<u32>(gain));
+        let gain = min(wanted / size(sum), MOST_GAIN * sqrt(wanted / power));
+        let alive = gain > 0.0 && power > 0.0 && size(sum) > 0.0 && !unsound(bitcast<u32>(gain));
         factors[thread] = conj(unit(sum)) * select(0.0, gain, alive);
         slopes[thread] = slope;
         heard[thread] = select(0.0, 1.0, alive);

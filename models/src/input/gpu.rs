@@ -45,6 +45,7 @@ impl FeatureProgram {
             .f32("LEAST_POWER", block::LEAST_POWER)
             .f32("MOMENT_SCALE", block::MOMENT_SCALE)
             .f32("MEAN_SCALE", block::MEAN_SCALE)
+            .f32("MOST_GAIN", channel::MOST_GAIN)
             .source(&[include_str!("features.wgsl")]);
         let buffers = [Access::Read, Access::Read, Access::Write];
         let program = Program::unpacking(context, "link_features", &source, &buffers)?;

@@ -322,6 +322,33 @@ mod tests {
     }
 
     #[test]
+    fn noise_about_the_quiet_room_looks_like_nothing_that_stands_there() {
+        use rand::{RngExt, SeedableRng};
+        let layout = Layout::new(1, 3, 30);
+        let quiet = csi(layout, 1);
+        let r = reference(layout, &quiet);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let power = quiet.iter().map(Complex32::norm_sqr).sum::<f32>() / quiet.len() as f32;
+        let (mut mean, packets) = ([0.0; CHANNELS * BINS], 4000);
+        for _ in 0..packets {
+            // 10 dB.
+            let mut part = || rng.sample::<f32, _>(rand_distr::StandardNormal) * (0.05 * power).sqrt();
+            let noisy: Vec<_> = quiet.iter().map(|v| v + Complex32::new(part(), part())).collect();
+            let mut deviation = [0.0; CHANNELS * BINS];
+            assert!(r.write_deviation(&Binned::of(layout, &noisy), &mut deviation));
+            for (m, d) in mean.iter_mut().zip(deviation) {
+                *m += d / packets as f32;
+            }
+        }
+        let mut own = [0.0; CHANNELS * BINS];
+        r.write(&mut own);
+        let along =
+            mean.iter().zip(own).map(|(m, o)| m * o).sum::<f32>() / own.iter().map(|o| o * o).sum::<f32>();
+        // The gain that brings a packet nearest would leave -0.04 of the quiet channel itself.
+        assert!(along.abs() < 0.005, "{along}");
+    }
+
+    #[test]
     fn bad_shapes_are_refused() {
         let layout = Layout::new(1, 3, 30);
         let values = csi(layout, STEPS);

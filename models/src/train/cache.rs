@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What the numbers in the file mean; counted up when the simulator or the input changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The file's first bytes: which scenes it holds.
 fn key(jobs: &[Job], radios: &Radios) -> Vec<u8> {
