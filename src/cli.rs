@@ -81,7 +81,7 @@ pub enum Command {
     /// Give somebody access to the API
     #[command(subcommand)]
     Token(Token),
-    /// Train the pose network on simulated rooms
+    /// Train the pose network on simulated rooms and on public sets of recordings with poses
     #[command(after_help = "Example: invispose train models/configs/pose.toml --out training")]
     Train(Train),
     /// Train small networks alike on different hardware or without parts of their input, and say what each reaches
@@ -478,9 +478,12 @@ pub struct Evaluate {
     /// Folder of the labelled data, for suites on real data
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Weights other than the shipped ones
+    /// Weights other than the shipped ones; with a public set of poses, measured on its test part
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Which split of a public set of poses [default: the one that the weights were trained on]
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    pub split: Option<String>,
     /// Write plots into this folder: the trade-offs that thresholds sit on as SVG; of the pose network skeletons over truth, error
     /// by joint and reliability as PNG, with a report as Markdown
     #[arg(long, value_name = "DIR")]

@@ -1,4 +1,4 @@
-//! A site teaches the network its room, and a server takes the new weights while it runs.
+//! A site teaches the network its room, and a server takes the new weights while it runs; a public set teaches one of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use support::{PATIENCE, Server, finished, output, signal};
+use support::{PATIENCE, Server, finished, mmfi, output, signal};
 
 /// A room that the program's own weights have never seen.
 const SCENE: &str = r#"
@@ -179,4 +179,75 @@ fn weights_are_replaced_while_the_server_runs() {
     let ids: Vec<u64> = ids.collect();
     assert!(ids.len() > 40 && ids.windows(2).all(|w| w[1] == w[0] + 1), "{ids:?}");
     server.terminate();
+}
+
+const ON_MMFI: &str = r#"
+name = "tiny"
+version = "0"
+seed = 1
+network = { fixed = 16, encode = 16, block = 16, span = 16, trunk = 32 }
+[data]
+packet_hz = 50.0
+lose_link = 0.0
+sets = [{ set = "mmfi", folder = "sets", split = "P3 cross-subject" }]
+[optimiser]
+steps = 60
+batch = 8
+learning_rate = 3e-3
+warm_up = 5
+cool_down = 20
+weight_decay = 0.01
+validate_every = 30
+"#;
+
+#[test]
+fn a_network_learns_from_the_training_part_of_a_public_set_and_is_measured_on_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    // S05 is for testing; of the others one is for validation.
+    for (seed, recording) in ["E01/S01/A02", "E01/S02/A02", "E01/S03/A05", "E01/S05/A02"].iter().enumerate() {
+        mmfi::write(&dir.join("sets/mmfi"), recording, seed as u64);
+    }
+    let cut = dir.join("sets/mmfi/E01/S05/A02/wifi-csi/frame007.mat");
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(dir.join("mmfi.toml"), ON_MMFI).unwrap();
+    output(&["train", "mmfi.toml", "--out", "out"], dir);
+    let curve = std::fs::read_to_string(dir.join("out/loss.csv")).unwrap();
+    let loss = |line: &str| line.split_once(",train,loss,").map(|(_, v)| v.parse::<f64>().unwrap());
+    let losses: Vec<f64> = curve.lines().filter_map(loss).collect();
+    assert!(losses.len() == 3 && losses[2] < losses[0], "{curve}");
+    assert!(curve.contains("30,validation,set:mmfi_1_mpjpe_mm,"), "{curve}");
+
+    let evaluate = ["evaluate", "--suite", "mmfi", "--data", "sets", "--json"];
+    let tried = [&evaluate[..], &["--weights", "out/weights.safetensors"]].concat();
+    let report: Value = serde_json::from_str(&output(&tried, dir)).unwrap();
+    let metrics = &report["metrics"];
+    assert_eq!(report["split"], "P3 cross-subject");
+    assert_eq!([&metrics["train_recordings"], &metrics["test_recordings"]], [&json!(3), &json!(1)]);
+    // Five windows a second once there are two seconds, of one person each.
+    assert_eq!([&metrics["windows"], &metrics["persons"]], [&json!(11), &json!(11)]);
+    assert_eq!(metrics["files_left_out"], 1);
+    assert!(report["notes"].to_string().contains("frame007.mat"), "{report}");
+    let figure = |table: &str, name: &str| report[table][name].as_f64().unwrap();
+    assert!(figure("metrics", "mpjpe_mm") > 0.0 && figure("baseline", "mean_position_mpjpe_mm") > 0.0);
+    assert_eq!(report["E01"]["mpjpe_mm"], metrics["mpjpe_mm"]);
+    // The same predictor, without a network, over every frame instead of every window.
+    let alone: Value = serde_json::from_str(&output(&evaluate, dir)).unwrap();
+    let mean = alone["P3 cross-subject"]["mean_position_error"].as_f64().unwrap();
+    assert!((mean / figure("baseline", "mean_position_mpjpe_mm") - 1.0).abs() < 0.5, "{alone}");
+
+    let refused = |args: &[&str], why: &str| {
+        let out = finished(args, dir);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && said.contains(why), "{said}");
+    };
+    refused(&[&tried[..], &["--split", "P1 random"]].concat(), "may have learned");
+    let by_frame = ON_MMFI.replace("P3 cross-subject", "random-frames");
+    std::fs::write(dir.join("frames.toml"), by_frame).unwrap();
+    refused(&["train", "frames.toml", "--out", "never"], "neighbouring frames");
+    std::fs::write(dir.join("frames.toml"), ON_MMFI.replace("\"mmfi\"", "\"other\"")).unwrap();
+    refused(&["train", "frames.toml", "--out", "never"], "no set of poses");
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/models/weights/pose.safetensors");
+    refused(&[&evaluate[..], &["--weights", shipped]].concat(), "choose a split");
 }

@@ -5,7 +5,7 @@ mod observed;
 mod radios;
 
 pub use clock::{ClockOffset, clock_offset};
-pub use observed::{Label, ObservedLink, windows};
+pub use observed::{Label, ObservedLink, sequences, windows};
 pub use radios::Radios;
 
 use rand::{RngExt, SeedableRng};

@@ -9,8 +9,10 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    evaluate::metrics,
     input,
     network::{ACTIVITIES, JOINTS, NetworkConfig, PoseNetwork, SLOTS},
+    skeleton::Keypoints,
 };
 
 /// The weights that ship with the program.
@@ -76,6 +78,11 @@ impl ModelCard {
         format!("site:{id}")
     }
 
+    /// The place of [`Self::metrics`] that is a public set.
+    pub fn set(name: &str) -> String {
+        format!("set:{name}")
+    }
+
     fn beats(&self, place: &str, people: usize) -> bool {
         let less = |count: usize, what: &str, than: &str| {
             let figure = |name: &str| self.metrics.get(&format!("{place}_{count}_{name}"));
@@ -135,6 +142,34 @@ pub struct MeanPose {
     pub root_m: [f32; 3],
     /// Mean joints relative to the root, metres.
     pub pose_m: [[f32; 3]; JOINTS],
+}
+
+impl MeanPose {
+    /// Of persons in rooms of these sizes, by the joints that are known.
+    pub fn of(persons: impl Iterator<Item = ([f32; 3], Keypoints)>) -> Self {
+        let mut mean = Self::default();
+        let mut count = 0.0f64;
+        let (mut root, mut pose) = ([0.0f64; 3], [([0.0f64; 3], 0.0f64); JOINTS]);
+        for (room_m, keypoints_m) in persons {
+            let r = metrics::root(&keypoints_m);
+            let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+            count += 1.0;
+            for i in 0..3 {
+                root[i] += f64::from(r[i] - centre[i]);
+            }
+            for ((sum, count), p) in pose.iter_mut().zip(&keypoints_m).filter(|(_, p)| metrics::known(p)) {
+                *count += 1.0;
+                for i in 0..3 {
+                    sum[i] += f64::from(p[i] - r[i]);
+                }
+            }
+        }
+        if count > 0.0 {
+            mean.root_m = root.map(|v| (v / count) as f32);
+            mean.pose_m = pose.map(|(p, count)| p.map(|v| (v / count.max(1.0)) as f32));
+        }
+        mean
+    }
 }
 
 /// Probabilities fitted on validation scenes: `1 / (1 + exp(-(slope · x + offset)))`.

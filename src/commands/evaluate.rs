@@ -6,7 +6,7 @@ mod understanding;
 
 use anyhow::{Context, bail};
 use invispose_models::evaluate::Suite;
-use invispose_pipeline::evaluation;
+use invispose_pipeline::evaluation::{self, sets};
 
 use crate::cli::Evaluate;
 use crate::config::Config;
@@ -35,6 +35,9 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
 
 fn recorded(config: &Config, suite: &str, args: &Evaluate) -> anyhow::Result<()> {
     let data = args.data.as_deref().with_context(|| format!("--suite {suite} needs --data DIR"))?;
+    if args.weights.is_some() {
+        return pose::recorded(sets::named(suite)?, data, args);
+    }
     let report = evaluation::run(suite, data).context("no such suite")??;
     if let Some(folder) = &args.plots {
         super::plots::write(&report.plots, folder)?;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use invispose_models::train::{self, Progress, TrainConfig};
+use invispose_models::data::Sequence;
+use invispose_models::train::{self, Progress, SetGroup, SetWindows, TrainConfig};
+use invispose_pipeline::evaluation::sets;
 
 use crate::cli::Train;
 use crate::output;
@@ -17,7 +19,8 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
     let bar = ProgressBar::new(1);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (ends in {eta})")?);
     bar.enable_steady_tick(Duration::from_secs(1));
-    let trained = train::run(&config, &args.out, &commit(), |progress| {
+    let windows = config.data.sets.iter().map(|group| read(group, &bar)).collect::<anyhow::Result<_>>()?;
+    let trained = train::run_with_sets(&config, windows, &args.out, &commit(), |progress| {
         match progress {
             Progress::Data { done, total } => {
                 bar.set_length(total as u64);
@@ -44,6 +47,23 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let weights = args.out.join("weights.safetensors");
     output::line(format_args!("{} {} in {}", trained.card.name, trained.card.version, weights.display()))
+}
+
+/// The windows of the training part of a public set.
+fn read(group: &SetGroup, bar: &ProgressBar) -> anyhow::Result<SetWindows> {
+    bar.set_message(format!("recordings of {} read", group.set));
+    let windows = sets::teach(group, &|done, total, left_out| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        left_out.iter().for_each(|problem| bar.println(format!("left out: {problem}")));
+    })?;
+    let ends = |sequences: &[Sequence]| sequences.iter().map(|s| s.ends().len()).sum::<usize>();
+    let (learn, judge) = (ends(&windows.training), ends(&windows.validation));
+    bar.println(format!(
+        "{}, {}: {learn} windows to learn from, {judge} to judge by",
+        group.set, group.split
+    ));
+    Ok(windows)
 }
 
 /// The commit that this training runs from, for the model card.

@@ -1,6 +1,8 @@
 //! The program as its users run it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod mmfi;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,4 +1,5 @@
-//! Distances between poses.
+//! Distances between poses, over the joints that are known: a joint that a set of recordings does not tell has coordinates that are
+//! no numbers ([`UNKNOWN`]).
 
 use crate::network::JOINTS;
 
@@ -15,6 +16,25 @@ const OKS_K: [f32; JOINTS] = [
     0.052, 0.050, 0.050, 0.070, 0.070, 0.158, 0.158, 0.144, 0.144, 0.124, 0.124, 0.214, 0.214, 0.174, 0.174,
     0.178, 0.178,
 ];
+
+/// A joint of which nobody knows where it is.
+pub const UNKNOWN: [f32; 3] = [f32::NAN; 3];
+
+/// Whether somebody knows where it is.
+pub fn known(joint: &[f32; 3]) -> bool {
+    joint.iter().all(|v| v.is_finite())
+}
+
+/// Each joint's two places, of the joints that are known in both poses, with its index.
+fn pairs<'a>(a: &'a Pose, b: &'a Pose) -> impl Iterator<Item = (usize, [f32; 3], [f32; 3])> {
+    let all = a.iter().zip(b).enumerate();
+    all.filter(|(_, (a, b))| known(a) && known(b)).map(|(j, (a, b))| (j, *a, *b))
+}
+
+fn mean(values: impl Iterator<Item = f32>) -> f32 {
+    let (sum, count) = values.fold((0.0f32, 0usize), |(sum, count), v| (sum + v, count + 1));
+    sum / count.max(1) as f32
+}
 
 /// Euclidean distance in metres.
 pub fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
@@ -34,13 +54,13 @@ pub fn relative(pose: &Pose) -> Pose {
 
 /// Mean per-joint position error in metres.
 pub fn mpjpe(a: &Pose, b: &Pose) -> f32 {
-    a.iter().zip(b).map(|(a, b)| distance(*a, *b)).sum::<f32>() / JOINTS as f32
+    mean(pairs(a, b).map(|(_, a, b)| distance(a, b)))
 }
 
 /// Share of joints nearer to the truth than `share` of the torso (right shoulder to left hip of the truth).
 pub fn pck(predicted: &Pose, truth: &Pose, share: f32) -> f32 {
     let limit = share * distance(truth[RIGHT_SHOULDER], truth[LEFT_HIP]);
-    predicted.iter().zip(truth).filter(|(p, t)| distance(**p, **t) <= limit).count() as f32 / JOINTS as f32
+    mean(pairs(predicted, truth).map(|(_, p, t)| f32::from(u8::from(distance(p, t) <= limit))))
 }
 
 /// Where the body faces: the horizontal normal of the line through hips and shoulders, radians.
@@ -65,24 +85,21 @@ pub fn oks(predicted: &Pose, truth: &Pose) -> f32 {
         high - low
     };
     let area = (extent(2) * extent(0).max(extent(1))).max(0.25);
-    predicted
-        .iter()
-        .zip(truth)
-        .zip(OKS_K)
-        .map(|((p, t), k)| (-distance(*p, *t).powi(2) / (2.0 * area * k * k)).exp())
-        .sum::<f32>()
-        / JOINTS as f32
+    let likeness = |j: usize, d: f32| (-d.powi(2) / (2.0 * area * OKS_K[j] * OKS_K[j])).exp();
+    mean(pairs(predicted, truth).map(|(j, p, t)| likeness(j, distance(p, t))))
 }
 
 /// Mean per-joint error in metres after the similarity transform that fits best (Umeyama 1991, with the rotation by
 /// Horn's unit quaternions, 1987).
 pub fn pa_mpjpe(predicted: &Pose, truth: &Pose) -> f32 {
-    let mean = |p: &Pose| -> [f64; 3] {
-        std::array::from_fn(|i| p.iter().map(|v| f64::from(v[i])).sum::<f64>() / JOINTS as f64)
+    let (p, t): (Vec<[f32; 3]>, Vec<[f32; 3]>) = pairs(predicted, truth).map(|(_, p, t)| (p, t)).unzip();
+    let joints = p.len().max(1) as f64;
+    let centred = |points: &[[f32; 3]]| -> Vec<[f64; 3]> {
+        let mean: [f64; 3] =
+            std::array::from_fn(|i| points.iter().map(|v| f64::from(v[i])).sum::<f64>() / joints);
+        points.iter().map(|v| std::array::from_fn(|i| f64::from(v[i]) - mean[i])).collect()
     };
-    let (mp, mt) = (mean(predicted), mean(truth));
-    let p = predicted.map(|v| -> [f64; 3] { std::array::from_fn(|i| f64::from(v[i]) - mp[i]) });
-    let t = truth.map(|v| -> [f64; 3] { std::array::from_fn(|i| f64::from(v[i]) - mt[i]) });
+    let (p, t) = (centred(&p), centred(&t));
     let mut s = [[0.0f64; 3]; 3];
     for (p, t) in p.iter().zip(&t) {
         for (row, p) in s.iter_mut().zip(p) {
@@ -104,7 +121,8 @@ pub fn pa_mpjpe(predicted: &Pose, truth: &Pose) -> f32 {
         [2.0 * (x * y + w * z), w * w - x * x + y * y - z * z, 2.0 * (y * z - w * x)],
         [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), w * w - x * x - y * y + z * z],
     ];
-    let turned = p.map(|p| -> [f64; 3] { std::array::from_fn(|i| (0..3).map(|j| r[i][j] * p[j]).sum()) });
+    let turned: Vec<[f64; 3]> =
+        p.iter().map(|p| std::array::from_fn(|i| (0..3).map(|j| r[i][j] * p[j]).sum())).collect();
     let dot = |a: &[[f64; 3]], b: &[[f64; 3]]| -> f64 {
         a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| a * b).sum()
     };
@@ -112,7 +130,7 @@ pub fn pa_mpjpe(predicted: &Pose, truth: &Pose) -> f32 {
     let scale = if size > 1e-12 { dot(&turned, &t) / size } else { 0.0 };
     let error =
         |(a, b): (&[f64; 3], &[f64; 3])| (0..3).map(|i| (scale * a[i] - b[i]).powi(2)).sum::<f64>().sqrt();
-    (turned.iter().zip(&t).map(error).sum::<f64>() / JOINTS as f64) as f32
+    (turned.iter().zip(&t).map(error).sum::<f64>() / joints) as f32
 }
 
 /// Unit eigenvector of the largest eigenvalue of a symmetric matrix, by Jacobi rotations.
@@ -182,6 +200,22 @@ mod tests {
         let mirrored = p.map(|[x, y, z]| [-x, y, z]);
         assert!(pa_mpjpe(&p, &mirrored) > 0.02);
         assert!(pa_mpjpe(&p, &mirrored) <= mpjpe(&relative(&p), &relative(&mirrored)) + 0.05);
+    }
+
+    #[test]
+    fn a_joint_that_nobody_knows_counts_for_nothing() {
+        let truth = pose();
+        let mut partly = truth;
+        (partly[0], partly[9]) = (UNKNOWN, UNKNOWN);
+        let mut found = turned(&truth, 0.0, 1.0, [0.3, 0.0, 0.0]);
+        // However wrong it is where nobody knows better.
+        (found[0], found[9]) = ([50.0; 3], [-50.0; 3]);
+        assert!((mpjpe(&found, &partly) - 0.3).abs() < 1e-5, "{}", mpjpe(&found, &partly));
+        assert!(pa_mpjpe(&found, &partly) < 1e-5 && pa_mpjpe(&found, &truth) > 0.05);
+        assert!(
+            (oks(&found, &partly) - oks(&turned(&truth, 0.0, 1.0, [0.3, 0.0, 0.0]), &partly)).abs() < 1e-6
+        );
+        assert_eq!(pck(&truth, &partly, 0.2), 1.0);
     }
 
     #[test]

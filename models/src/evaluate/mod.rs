@@ -22,6 +22,7 @@ use crate::{
     input::Withheld,
     predictor::{Detection, PredictError, Predictor},
     sim::Split,
+    weights::MeanPose,
 };
 use metrics::Pose;
 use sums::Sums;
@@ -192,6 +193,30 @@ pub(crate) fn scores(
     let mut sums = Sums::without(withheld);
     sequences.iter().try_for_each(|s| sums.add(predictor, s))?;
     Ok(sums.report(Suite::SeenRoom, predictor).persons)
+}
+
+/// Scores on recordings with known poses, sequence by sequence, beside a mean pose that is not the network's own.
+pub struct Recorded(Sums);
+
+impl Recorded {
+    /// Nothing yet.
+    pub fn beside(mean: MeanPose) -> Self {
+        Self(Sums::beside(mean))
+    }
+
+    /// Adds all windows of a sequence.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn add(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
+        self.0.add(predictor, sequence)
+    }
+
+    /// Windows looked at, and the scores by number of people.
+    pub fn finish(self, predictor: &Predictor) -> (usize, BTreeMap<String, ByCount>) {
+        let report = self.0.report(Suite::SeenRoom, predictor);
+        (report.frames, report.persons)
+    }
 }
 
 /// What a model card says of a place, by number of people: `PLACE_PEOPLE_FIGURE`.

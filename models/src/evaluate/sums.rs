@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     ByCount, Example, Report, Suite,
-    metrics::{self, distance, root},
+    metrics::{self, distance, known, root},
     reliability::Reliability,
     tally::Tally,
 };
@@ -25,6 +25,8 @@ pub(super) const SURE: f32 = 0.5;
 pub(super) struct Sums {
     /// What the network is not shown.
     withheld: Withheld,
+    /// The mean pose that it is set beside; that of its own card where absent.
+    mean: Option<MeanPose>,
     frames: usize,
     seconds: f64,
     false_runs: usize,
@@ -38,6 +40,11 @@ impl Sums {
     /// Of a network that is not shown everything.
     pub fn without(withheld: &Withheld) -> Self {
         Self { withheld: withheld.clone(), ..Self::default() }
+    }
+
+    /// Beside a mean pose other than that of the network's card.
+    pub fn beside(mean: MeanPose) -> Self {
+        Self { mean: Some(mean), ..Self::default() }
     }
 
     /// Adds all windows of a sequence.
@@ -93,13 +100,16 @@ impl Sums {
             // Those that are shown, be there anybody or not.
             for (j, confidence) in d.keypoint_confidence.iter().enumerate().filter(|_| i < sure) {
                 let truth = to_best.get(i).copied().flatten().map(|p| persons[p].keypoints_m[j]);
+                if truth.is_some_and(|t| !known(&t)) {
+                    continue;
+                }
                 let right = truth.is_some_and(|t| distance(d.keypoints[j], t) <= predictor.within_m());
                 self.keypoints.add(*confidence, right);
             }
         }
         if !persons.is_empty() {
             let (all, activities) = self.by_count.entry(persons.len()).or_default();
-            let mean = mean_answer(&predictor.card().mean_pose, room_m);
+            let mean = mean_answer(self.mean.as_ref().unwrap_or(&predictor.card().mean_pose), room_m);
             for (p, person) in persons.iter().enumerate() {
                 let found = to_best.iter().position(|t| *t == Some(p)).map(|d| &best[d]);
                 let activity = activity(person);

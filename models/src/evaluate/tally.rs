@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    metrics::{Pose, angle_between, distance, mpjpe, oks, pa_mpjpe, pck, relative, root, yaw},
+    metrics::{Pose, angle_between, distance, known, mpjpe, oks, pa_mpjpe, pck, relative, root, yaw},
     sums::SURE,
 };
 use crate::{
@@ -64,8 +64,8 @@ pub(super) struct Tally {
     answered: usize,
     sums: [f64; 11],
     baselines: [f64; 4],
-    /// Errors of each joint with both roots at the origin, metres.
-    joints: [f64; JOINTS],
+    /// Errors of each joint with both roots at the origin, metres, and of how many persons.
+    joints: [(f64, usize); JOINTS],
     found: usize,
     /// Detections of confidence 0.5, those of them within reach of somebody, and by how many they are too many or too few.
     sure: usize,
@@ -117,8 +117,11 @@ impl Tally {
             pck(p, t, 0.1),
             pck(p, t, 0.5),
         ];
-        for ((sum, p), t) in self.joints.iter_mut().zip(&relative(p)).zip(&t_relative) {
-            *sum += f64::from(distance(*p, *t));
+        for (((sum, count), p), t) in self.joints.iter_mut().zip(&relative(p)).zip(&t_relative) {
+            if known(t) {
+                *sum += f64::from(distance(*p, *t));
+                *count += 1;
+            }
         }
         for (sum, value) in self.sums.iter_mut().zip(values) {
             *sum += f64::from(value);
@@ -195,9 +198,9 @@ impl Tally {
         self.miscounted as f64 / self.frames.max(1) as f64
     }
 
-    /// Mean error of each joint with both roots at the origin, millimetres.
+    /// Mean error of each joint with both roots at the origin, millimetres; no number where nobody knows it.
     pub fn joints_mm(&self) -> Vec<f64> {
-        self.joints.iter().map(|sum| 1000.0 * sum / self.answered.max(1) as f64).collect()
+        self.joints.iter().map(|(sum, count)| 1000.0 * sum / *count as f64).collect()
     }
 
     /// Area under the precision-recall curve with precision made non-increasing, mean over the thresholds.

@@ -2,7 +2,7 @@
 
 use crate::{
     data::Sequence,
-    evaluate::metrics::{distance, root},
+    evaluate::metrics::{distance, known, root},
     input::Withheld,
     network::{JOINTS, OUTPUTS, SLOTS, Slot},
     predictor::{PredictError, Predictor, certainty},
@@ -13,16 +13,17 @@ use crate::{
 /// People are shown from this confidence on.
 const SHOWN: f32 = 0.5;
 
-/// Of a slot: the log odds of its presence, whether it stands for somebody, and each joint's certainty and whether it is right.
+/// Of a slot: the log odds of its presence, whether it stands for somebody, and each joint's certainty and whether it is right, if
+/// somebody knows.
 struct Answer {
     presence: f32,
     somebody: bool,
-    joints: [(f32, bool); JOINTS],
+    joints: [Option<(f32, bool)>; JOINTS],
 }
 
-pub(super) fn fit(
+pub(super) fn fit<'a>(
     predictor: &Predictor,
-    validation: &[Sequence],
+    validation: impl Iterator<Item = &'a Sequence>,
     withheld: &Withheld,
 ) -> Result<Calibration, PredictError> {
     let within_m = Calibration::default().within_m;
@@ -45,10 +46,11 @@ pub(super) fn fit(
                     let p = std::array::from_fn(|i| r[i] + pose[j][i]);
                     person.is_some_and(|person| distance(p, person.keypoints_m[j]) <= within_m)
                 };
+                let told = |j: usize| person.is_none_or(|person| known(&person.keypoints_m[j]));
                 answers.push(Answer {
                     presence: slots[s].presence(),
                     somebody: person.is_some(),
-                    joints: std::array::from_fn(|j| (certainty(slots[s], j), right(j))),
+                    joints: std::array::from_fn(|j| told(j).then(|| (certainty(slots[s], j), right(j)))),
                 });
             }
         }
@@ -56,7 +58,7 @@ pub(super) fn fit(
     let presence = logistic(&answers.iter().map(|a| (a.presence, a.somebody)).collect::<Vec<_>>());
     // What is shown is what has to be right, where nobody is as well as where somebody else is.
     let shown = answers.iter().filter(|a| presence.probability(a.presence) >= SHOWN);
-    let keypoint = logistic(&shown.flat_map(|a| a.joints).collect::<Vec<_>>());
+    let keypoint = logistic(&shown.flat_map(|a| a.joints).flatten().collect::<Vec<_>>());
     Ok(Calibration { presence, keypoint, within_m })
 }
 

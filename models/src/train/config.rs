@@ -1,5 +1,7 @@
 //! What is trained, on what, and how.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -29,7 +31,7 @@ pub struct TrainConfig {
     pub optimiser: OptimiserConfig,
 }
 
-/// Simulated scenes; every sequence has people of its own, and every random room is drawn anew.
+/// Simulated scenes, of which every sequence has people of its own and every random room is drawn anew, and public sets of recordings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -55,9 +57,29 @@ pub struct DataConfig {
     #[serde(default, skip_serializing_if = "Withheld::is_nothing")]
     pub withheld: Withheld,
     /// Scenes to train on.
+    #[serde(default)]
     pub train: Vec<SceneGroup>,
     /// Scenes for validation and calibration.
+    #[serde(default)]
     pub validation: Vec<SceneGroup>,
+    /// Public sets to train on; a part of each is for validation and calibration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetGroup>,
+}
+
+/// The training part of a public set of recordings with poses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetGroup {
+    /// Its name.
+    pub set: String,
+    /// Where it lies, in the layout in which it is published.
+    pub folder: PathBuf,
+    /// Which of its splits; what that keeps for testing is not read.
+    pub split: String,
+    /// How often windows are drawn from it beside the other groups; as it has sequences where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f32>,
 }
 
 /// Sequences of one kind.
@@ -132,10 +154,15 @@ impl TrainConfig {
     pub(super) fn check(&self) -> Result<(), TrainError> {
         let fail = |what: &str| Err(TrainError::Config(what.to_owned()));
         let (d, o) = (&self.data, &self.optimiser);
-        if d.train.is_empty() || d.validation.is_empty() {
+        if d.train.is_empty() != d.validation.is_empty() || (d.train.is_empty() && d.sets.is_empty()) {
             return fail("data.train and data.validation: no scenes");
         }
-        for groups in [&d.train, &d.validation] {
+        if d.sets.iter().any(|s| !(s.share.unwrap_or(1.0) >= 0.0))
+            || (d.train.is_empty() && d.sets.iter().all(|s| s.share == Some(0.0)))
+        {
+            return fail("data.sets: shares of 0 and more, not all 0");
+        }
+        for groups in [&d.train, &d.validation].into_iter().filter(|groups| !groups.is_empty()) {
             if groups
                 .iter()
                 .any(|g| !(WINDOW_S..=3600.0).contains(&g.seconds) || g.people > 8 || g.count == 0)
@@ -231,8 +258,11 @@ impl DataConfig {
         };
         let ((demo, demo_h), (random, random_h)) = (of(Place::Demo), of(Place::Random));
         let most = self.train.iter().map(|g| g.people).max().unwrap_or(0);
-        format!(
+        let simulated = format!(
             "simulated: {demo_h:.1} h in {demo} sequences in the demo room and {random_h:.1} h in {random} random rooms, nobody to {most} people"
-        )
+        );
+        let sets = self.sets.iter().map(|s| format!("the training part of {}, {}", s.set, s.split));
+        let scenes = (!self.train.is_empty()).then_some(simulated);
+        scenes.into_iter().chain(sets).collect::<Vec<_>>().join("; ")
     }
 }

@@ -1,4 +1,4 @@
-//! Training of the pose network on simulated scenes.
+//! Training of the pose network on simulated scenes and on recordings with known poses.
 
 mod cache;
 mod calibrate;
@@ -19,15 +19,16 @@ use std::{
 
 use burn::{module::Module, tensor::Device};
 
-pub use config::{DataConfig, OptimiserConfig, SceneGroup, TrainConfig};
+pub use config::{DataConfig, OptimiserConfig, SceneGroup, SetGroup, TrainConfig};
 pub use study::{Row, Study, Variant};
 pub use tune::{Minutes, Tuned, Tuning, minutes, tune};
 
 use crate::{
     data::{DataError, Mirror, Sequence},
     evaluate,
+    input::Withheld,
     network::PoseNetwork,
-    predictor::Predictor,
+    predictor::{PredictError, Predictor},
     sim::Split,
     weights::{self, Calibration, LoadError, MeanPose, ModelCard, SaveError, Shape},
 };
@@ -119,6 +120,15 @@ pub struct Trained {
     pub card: ModelCard,
 }
 
+/// Windows of one [`SetGroup`], from whoever knows the set's files.
+#[derive(Debug, Default)]
+pub struct SetWindows {
+    /// To learn from.
+    pub training: Vec<Sequence>,
+    /// Of people or recordings of the training part that nothing is learned from.
+    pub validation: Vec<Sequence>,
+}
+
 /// Trains as `config` says. Loss curve (`loss.csv`), checkpoints and the finished `weights.safetensors` go to `folder`; if it
 /// holds a checkpoint of the same configuration, training goes on from there, to the same result as without the
 /// interruption. `commit` goes into the model card.
@@ -129,28 +139,45 @@ pub fn run(
     config: &TrainConfig,
     folder: &Path,
     commit: &str,
+    progress: impl FnMut(Progress) -> bool + Send,
+) -> Result<Trained, TrainError> {
+    run_with_sets(config, Vec::new(), folder, commit, progress)
+}
+
+/// As [`run`], also on the windows of each of the configuration's sets, in their order.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_sets(
+    config: &TrainConfig,
+    sets: Vec<SetWindows>,
+    folder: &Path,
+    commit: &str,
     mut progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<Trained, TrainError> {
-    run_with_scenes(config, folder, &folder.join("scenes"), commit, &mut progress)
+    run_with_scenes(config, sets, folder, &folder.join("scenes"), commit, &mut progress)
 }
 
 /// As [`run`], with the simulated scenes in a folder of their own, which several trainings may share.
 fn run_with_scenes(
     config: &TrainConfig,
+    sets: Vec<SetWindows>,
     folder: &Path,
     scenes: &Path,
     commit: &str,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Trained, TrainError> {
     config.check()?;
+    let (in_sets, known) = held(config, sets)?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
     let mut make = |groups: &[SceneGroup], split| {
         scenes::make(&config.data, groups, split, scenes, progress)?.ok_or(TrainError::Stopped(0))
     };
-    let training = make(&config.data.train, Split::Train)?;
-    let validation = make(&config.data.validation, Split::Validation)?;
+    let mut training = make(&config.data.train, Split::Train)?;
+    let scenes = make(&config.data.validation, Split::Validation)?;
+    training.extend(in_sets);
     let training = Windows::new(config, training);
-    let validation: Vec<Sequence> = validation.into_iter().flatten().collect();
+    let validation = Validation { scenes: scenes.into_iter().flatten().collect(), sets: known };
 
     let inner = Device::flex();
     let device = inner.clone().autodiff();
@@ -196,7 +223,8 @@ fn run_with_scenes(
         if step % o.validate_every == 0 && step < end {
             let card = card(config, &config_text, commit, step, training.sequences());
             let predictor = Predictor::from_network(learner.network.valid(), card, inner.clone());
-            let metrics = evaluate::summary(&predictor, &validation, &config.data.withheld)
+            let metrics = validation
+                .figures(&predictor, &config.data.withheld)
                 .map_err(|e| TrainError::Device(e.to_string()))?;
             curve.metrics(step, &metrics)?;
             course.judge(step, &metrics, o);
@@ -220,6 +248,56 @@ fn run_with_scenes(
     )
 }
 
+/// The training windows of each set, and its others by the name that their figures have.
+fn held(
+    config: &TrainConfig,
+    sets: Vec<SetWindows>,
+) -> Result<(Vec<Vec<Sequence>>, Vec<(String, Vec<Sequence>)>), TrainError> {
+    let groups = &config.data.sets;
+    if sets.len() != groups.len() {
+        let problem = format!("data.sets: windows of {} sets for {} groups", sets.len(), groups.len());
+        return Err(TrainError::Config(problem));
+    }
+    for (set, SetGroup { set: name, split, .. }) in sets.iter().zip(groups) {
+        if set.training.is_empty() || set.validation.is_empty() {
+            let (learn, judge) = (set.training.len(), set.validation.len());
+            return Err(TrainError::Config(format!(
+                "data.sets: {name}, {split}: {learn} sequences to learn from and {judge} to judge by, of which at least one is needed"
+            )));
+        }
+    }
+    let named =
+        |(set, group): (SetWindows, &SetGroup)| (set.training, (ModelCard::set(&group.set), set.validation));
+    Ok(sets.into_iter().zip(groups).map(named).unzip())
+}
+
+/// What a network in training is judged by.
+struct Validation {
+    /// Simulated.
+    scenes: Vec<Sequence>,
+    /// Recorded, of each set.
+    sets: Vec<(String, Vec<Sequence>)>,
+}
+
+impl Validation {
+    fn sequences(&self) -> impl Iterator<Item = &Sequence> {
+        self.scenes.iter().chain(self.sets.iter().flat_map(|(_, sequences)| sequences))
+    }
+
+    /// Figures by name, lengths in millimetres.
+    fn figures(
+        &self,
+        predictor: &Predictor,
+        withheld: &Withheld,
+    ) -> Result<std::collections::BTreeMap<String, f64>, PredictError> {
+        let mut out = evaluate::summary(predictor, &self.scenes, withheld)?;
+        for (place, sequences) in &self.sets {
+            out.extend(evaluate::metrics_of(place, &evaluate::scores(predictor, sequences, withheld)?));
+        }
+        Ok(out)
+    }
+}
+
 /// Calibrates, measures and writes the finished network.
 #[expect(clippy::too_many_arguments, reason = "the tail of `run`, called once")]
 fn finish(
@@ -229,7 +307,7 @@ fn finish(
     step: u64,
     network: PoseNetwork,
     training: &[Sequence],
-    validation: &[Sequence],
+    validation: &Validation,
     folder: &Path,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Trained, TrainError> {
@@ -238,10 +316,11 @@ fn finish(
     // What is measured is what the file will hold, in its precision.
     let (network, _) = weights::from_bytes(&weights::to_bytes(&network, &card)?, &device)?;
     let predictor = Predictor::from_network(network.clone(), card.clone(), device.clone());
-    card.calibration = calibrate::fit(&predictor, validation, &config.data.withheld)
+    card.calibration = calibrate::fit(&predictor, validation.sequences(), &config.data.withheld)
         .map_err(|e| TrainError::Device(e.to_string()))?;
     let predictor = Predictor::from_network(network.clone(), card.clone(), device);
-    card.metrics = evaluate::summary(&predictor, validation, &config.data.withheld)
+    card.metrics = validation
+        .figures(&predictor, &config.data.withheld)
         .map_err(|e| TrainError::Device(e.to_string()))?;
     progress(Progress::Validation { step, metrics: card.metrics.clone() });
     let bytes = weights::to_bytes(&network, &card)?;
@@ -274,31 +353,12 @@ fn card(
     }
 }
 
-/// Mean position and mean pose over the training scenes.
+/// Mean position and mean pose over the training windows.
 fn mean_pose(training: &[Sequence]) -> MeanPose {
-    let mut mean = MeanPose::default();
-    let mut count = 0.0f64;
-    let (mut root, mut pose) = ([0.0f64; 3], [[0.0f64; 3]; 17]);
-    for sequence in training {
-        for end in sequence.ends() {
-            for person in sequence.persons(end, Mirror::default()) {
-                let r = evaluate::metrics::root(&person.keypoints_m);
-                let centre = [0.5 * sequence.room_m[0], 0.5 * sequence.room_m[1], 0.0];
-                count += 1.0;
-                for i in 0..3 {
-                    root[i] += f64::from(r[i] - centre[i]);
-                    for (sum, p) in pose.iter_mut().zip(&person.keypoints_m) {
-                        sum[i] += f64::from(p[i] - r[i]);
-                    }
-                }
-            }
-        }
-    }
-    if count > 0.0 {
-        mean.root_m = root.map(|v| (v / count) as f32);
-        mean.pose_m = pose.map(|p| p.map(|v| (v / count) as f32));
-    }
-    mean
+    let ends = training.iter().flat_map(|s| s.ends().map(move |end| (s, end)));
+    let persons =
+        ends.flat_map(|(s, end)| s.persons(end, Mirror::default()).into_iter().map(|p| (s.room_m, p)));
+    MeanPose::of(persons.map(|(room_m, p)| (room_m, p.keypoints_m)))
 }
 
 /// The loss curve: `step,kind,name,value` lines.

@@ -128,6 +128,7 @@ fn config(tuning: &Tuning, sequences: usize) -> TrainConfig {
             withheld: Default::default(),
             train: vec![group],
             validation: Vec::new(),
+            sets: Vec::new(),
         },
         optimiser: OptimiserConfig {
             steps: tuning.steps,

@@ -13,7 +13,7 @@ use crate::{
     network::Batch,
 };
 
-/// The training scenes, and how often each is looked at.
+/// The training scenes and recordings, and how often each is looked at.
 pub(super) struct Windows<'a> {
     config: &'a TrainConfig,
     sequences: Vec<Sequence>,
@@ -50,15 +50,18 @@ struct Window {
 }
 
 impl<'a> Windows<'a> {
-    /// Of the sequences of each training group.
+    /// Of the sequences of each training group, then of each set.
     pub fn new(config: &'a TrainConfig, sequences: Vec<Vec<Sequence>>) -> Self {
         let mut at = 0;
-        let group = |(sequences, group): (&Vec<Sequence>, &super::SceneGroup)| {
+        let scenes =
+            config.data.train.iter().map(|g| (g.place == Place::Demo && g.people == 1, Some(g.weight())));
+        let sets = config.data.sets.iter().map(|s| (false, s.share));
+        let group = |(sequences, (alone, weight)): (&Vec<Sequence>, (bool, Option<f32>))| {
             let range = at..at + sequences.len();
             at = range.end;
-            (range, group.place == Place::Demo && group.people == 1, group.weight())
+            (range, alone, weight.unwrap_or(sequences.len() as f32))
         };
-        let groups = sequences.iter().zip(&config.data.train).map(group).collect();
+        let groups = sequences.iter().zip(scenes.chain(sets)).map(group).collect();
         Self { config, groups, sequences: sequences.into_iter().flatten().collect() }
     }
 

@@ -13,14 +13,18 @@ pub mod har_wiar;
 #[cfg(feature = "nn")]
 pub mod labels;
 pub mod lived;
+mod matlab;
 pub mod mmfi;
 pub mod motion;
 mod npy;
 pub mod occupancy;
+pub mod person_in_wifi;
+pub mod pictures;
 pub mod recordings;
 pub mod report;
 pub mod respiration;
 mod series;
+pub mod sets;
 mod simulated;
 pub mod sweep;
 mod taught;
@@ -39,7 +43,7 @@ use crate::stages::presence::PresenceConfig;
 type Run = fn(&Path) -> Result<Report, EvaluationError>;
 
 /// Suites on real recordings, by name.
-pub const SUITES: [(&str, Run); 9] = [
+pub const SUITES: [(&str, Run); 12] = [
     ("motion-espectre", motion::espectre),
     ("motion-vsense", vsense::vsense),
     ("occupancy", occupancy::occupancy),
@@ -48,7 +52,10 @@ pub const SUITES: [(&str, Run); 9] = [
     ("fall", fall::fall),
     ("respiration", respiration::respiration),
     ("ghosts", ghosts::ghosts),
-    ("mmfi", mmfi::mmfi),
+    ("mmfi", |data| sets::baseline(&mmfi::SET, data)),
+    ("person-in-wifi-3d", |data| sets::baseline(&person_in_wifi::SET, data)),
+    ("wisppn", |data| sets::baseline(&pictures::WISPPN, data)),
+    ("wi-pose", |data| sets::baseline(&pictures::WI_POSE, data)),
 ];
 
 /// Runs a suite on the recordings under `data`: the set's own folder, or the one that holds the sets. `None` where there is none

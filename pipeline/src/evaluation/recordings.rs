@@ -48,6 +48,9 @@ pub enum EvaluationError {
     /// A site lacks what is needed.
     #[error("{0}")]
     Site(String),
+    /// A public set cannot be used as it was asked for.
+    #[error("{0}")]
+    Set(String),
     /// A recording cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -1,23 +1,24 @@
-//! The pose network on simulated rooms.
+//! The pose network on simulated rooms and on public sets of recordings.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Scores, Suite};
 use invispose_models::predictor::{Predictor, Weights};
 
+use invispose_pipeline::evaluation::sets::{self, PublicSet};
+
+use super::understanding;
 use crate::cli::Evaluate;
 use crate::commands::plots;
 use crate::output;
 
 /// Evaluates, prints the report and, with `--plots`, writes it as Markdown with pictures.
 pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
-    let weights = args.weights.clone().map_or(Weights::Shipped, Weights::File);
-    let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
-    let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
-    let predictor = Predictor::load(&weights, device).context(shown)?;
+    let predictor = predictor(args)?;
     let bar = ProgressBar::new(1);
     let report = evaluate::run(suite, &predictor, |done, total| {
         bar.set_length(total as u64);
@@ -35,6 +36,25 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     } else {
         output::write(|out| print_pose(out, &report))
     }
+}
+
+/// Measures on the test part of a public set, and prints the report.
+pub fn recorded(set: &PublicSet, data: &Path, args: &Evaluate) -> anyhow::Result<()> {
+    let predictor = predictor(args)?;
+    let bar = ProgressBar::new(1);
+    let report = sets::measure(set, data, args.split.as_deref(), &predictor, |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    understanding::print(&report, args.json)
+}
+
+fn predictor(args: &Evaluate) -> anyhow::Result<Predictor> {
+    let weights = args.weights.clone().map_or(Weights::Shipped, Weights::File);
+    let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
+    let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
+    Predictor::load(&weights, device).context(shown)
 }
 
 fn print_pose(out: &mut dyn Write, report: &evaluate::Report) -> io::Result<()> {

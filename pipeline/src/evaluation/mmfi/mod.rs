@@ -1,11 +1,11 @@
-//! The MM-Fi set: suite `mmfi`.
+//! The MM-Fi set: Yang et al., "MM-Fi: Multi-Modal Non-Intrusive 4D Human Dataset for Versatile Wireless Sensing", NeurIPS 2023, and
+//! its published loader (`ybhbingo/MMFi_dataset` on GitHub).
 //!
-//! `E01/S01/A01/ground_truth.npy` (`[frame][17][3]`, metres) beside `wifi-csi/frame001.mat` and on (`CSIamp` and `CSIphase`, `[3][114][10]`:
-//! antennas, subcarriers of 40 MHz, packets of a tenth of a second). Whatever recordings lie there are put into the published
-//! protocols and splits, and the predictor that always answers the mean pose of the training part is measured on the others:
-//! what a network must beat.
+//! `E01/S01/A01/ground_truth.npy` (`[frame][17][3]`, metres in the camera's coordinates) beside `wifi-csi/frame001.mat` and on (`CSIamp` and
+//! `CSIphase`, `[3][114][10]`: antennas, subcarriers of 40 MHz, packets of a tenth of a second). A frame whose packets are missing, empty or
+//! damaged is left out, as the published loader leaves out the empty ones. Where the radios and the camera stood is not published:
+//! here they stand where nobody measured them, always the same, so that a network can learn nothing from it.
 
-mod matlab;
 mod protocol;
 
 use std::path::{Path, PathBuf};
@@ -13,18 +13,40 @@ use std::path::{Path, PathBuf};
 use invispose_kernels::{Complex32, Layout};
 
 use self::protocol::{ACTIONS, ALL, SUBJECTS, environment, tested};
-use super::npy;
-use super::recordings::{EvaluationError, set_folder};
-use super::report::{Figures, Report, figure};
+use super::recordings::EvaluationError;
+use super::sets::{Camera, Order, Part, PoseRecording, PublicSet, Received, Seen, SetLink, Truth};
+use super::{matlab, npy};
 use crate::csi::{CsiFrame, LinkId};
+
+/// The set.
+pub const SET: PublicSet = PublicSet {
+    name: "mmfi",
+    splits: || ALL.map(|(name, ..)| name).to_vec(),
+    recordings,
+    notes: &[
+        "where the radios stood is not published: they stand where nobody measured them",
+        "its terms do not say that weights may be shipped: the program's own have not learned from it",
+    ],
+};
 
 const LAYOUT: Layout = Layout::new(1, 3, 114);
 /// Packets of a file, and seconds from one to the next.
 const PACKETS: usize = 10;
 const PACKET_NS: i64 = 10_000_000;
 const JOINTS: usize = 17;
+/// No recording has so many frames; the set's have 297.
+const MOST_FRAMES: usize = 100_000;
 
-type Pose = [[f64; 3]; JOINTS];
+/// The 17 joints of Human3.6M (Ionescu et al., 2014) as reduced by Martinez et al., "A Simple Yet Effective Baseline for 3D Human Pose
+/// Estimation", 2017, whose format the set's poses have: middle of the hips; right hip, knee, foot; left hip, knee, foot; spine,
+/// thorax, neck, head; left shoulder, elbow, wrist; right shoulder, elbow, wrist.
+const ORDER: Order = Order::limbs([11, 14, 12, 15, 13, 16, 4, 1, 5, 2, 6, 3], 10);
+
+/// A room that holds what the set shows, and where its camera and radios stand in it: not measured by anybody.
+const ROOM_M: [f32; 3] = [6.0, 6.0, 3.0];
+const CAMERA: Camera = Camera([3.0, 0.5, 1.2]);
+const TRANSMITTER_M: [f32; 3] = [1.0, 3.0, 1.2];
+const RECEIVER_M: [f32; 3] = [5.0, 3.0, 1.2];
 
 /// The packets of one file, 10 ms apart, the first at 0. Values that are not finite, of which the set has some, are 0: not
 /// received.
@@ -57,101 +79,92 @@ pub fn packets(path: &Path) -> Result<Vec<CsiFrame>, EvaluationError> {
     Ok((0..PACKETS).map(packet).collect())
 }
 
-/// One recording.
-struct Sequence {
+struct Recording {
+    folder: PathBuf,
     subject: u8,
     action: u8,
-    poses: Vec<Pose>,
 }
 
-/// Runs the suite.
-pub fn mmfi(data: &Path) -> Result<Report, EvaluationError> {
-    let folder = set_folder(data, "mmfi");
-    let mut all = Vec::new();
-    let (mut values, mut damaged) = (0usize, 0usize);
-    for (subject, action) in (1..=SUBJECTS).flat_map(|s| (1..=ACTIONS).map(move |a| (s, a))) {
-        let own = folder.join(format!("E{:02}/S{subject:02}/A{action:02}", environment(subject)));
-        let truth = own.join("ground_truth.npy");
-        if !truth.is_file() {
-            continue;
-        }
-        all.push(Sequence { subject, action, poses: poses(&truth)? });
-        // All of them are 17 GB: the first of each says whether the set is whole.
-        let first = packets(&own.join("wifi-csi/frame001.mat"))?;
-        let csi = first.iter().flat_map(|p| &p.csi);
-        values += csi.clone().count();
-        damaged += csi.filter(|v| **v == Complex32::default()).count();
-    }
-    if all.is_empty() {
+fn recordings(folder: &Path) -> Result<Vec<Box<dyn PoseRecording>>, EvaluationError> {
+    let all = (1..=SUBJECTS).flat_map(|s| (1..=ACTIONS).map(move |a| (s, a)));
+    let own = |(subject, action)| {
+        let path = format!("E{:02}/S{subject:02}/A{action:02}", environment(subject));
+        Recording { folder: folder.join(path), subject, action }
+    };
+    let there = all.map(own).filter(|r| r.folder.join(TRUTH).is_file());
+    let found: Vec<Box<dyn PoseRecording>> = there.map(|r| Box::new(r) as Box<dyn PoseRecording>).collect();
+    if found.is_empty() {
         let missing = "no recordings E01/S01/A01/ground_truth.npy with wifi-csi/frame001.mat";
-        return Err(EvaluationError::Empty { folder, missing });
+        return Err(EvaluationError::Empty { folder: folder.to_owned(), missing });
     }
-    let metrics = Figures::from([
-        ("recordings", all.len().into()),
-        ("frames", all.iter().map(|s| s.poses.len()).sum::<usize>().into()),
-        ("damaged_values", figure(damaged as f64 / values.max(1) as f64)),
-    ]);
-    Ok(Report {
-        suite: "mmfi",
-        split: "the published ones, P1 to P3 by random, cross-subject and cross-environment; none by frame".into(),
-        metrics,
-        baseline: Figures::from([("method", "the mean pose of each split's training part".into())]),
-        more: ALL.into_iter().map(|(name, p, s)| (name, figures(&all, &tested(p, s)))).collect(),
-        per_recording: Vec::new(),
-        notes: vec![
-            "no network here has learned from MM-Fi: its terms do not say that weights may be shipped, and it has no empty room and no positions of its radios, which the shipped one needs".into(),
-            "damaged values are counted in the first file of each recording; they are left out".into(),
-        ],
-        plots: Vec::new(),
-    })
+    Ok(found)
 }
 
-fn poses(path: &Path) -> Result<Vec<Pose>, EvaluationError> {
-    let (shape, values) = npy::numbers(path)?;
-    let fail = |problem: String| EvaluationError::Content { path: PathBuf::from(path), problem };
-    if shape.len() != 3 || shape[1..] != [JOINTS, 3] {
-        return Err(fail(format!("shape {shape:?}, not frames of {JOINTS} joints of 3")));
-    }
-    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(fail(format!("frame {} holds what is no number", at / (3 * JOINTS))));
-    }
-    let pose = |v: &[f64]| std::array::from_fn(|j| std::array::from_fn(|i| v[3 * j + i]));
-    Ok(values.chunks_exact(3 * JOINTS).map(pose).collect())
-}
+const TRUTH: &str = "ground_truth.npy";
 
-/// How far the mean pose of the training part is from the test part's poses.
-fn figures(all: &[Sequence], tested: &[Vec<Option<bool>>]) -> Figures {
-    let part = |test: bool| {
-        let of = move |s: &&Sequence| tested[usize::from(s.action)][usize::from(s.subject)] == Some(test);
-        all.iter().filter(of)
-    };
-    let poses = |test: bool| part(test).flat_map(|s| &s.poses);
-    let learned = poses(false).count();
-    let mut mean: Pose = [[0.0; 3]; JOINTS];
-    for pose in poses(false) {
-        for (m, p) in mean.iter_mut().flatten().zip(pose.iter().flatten()) {
-            *m += p / learned as f64;
+impl Recording {
+    /// Of each frame the 17 joints in the camera's coordinates, metres.
+    fn poses(&self) -> Result<Vec<[[f32; 3]; JOINTS]>, EvaluationError> {
+        let path = self.folder.join(TRUTH);
+        let (shape, values) = npy::numbers(&path)?;
+        let fail = |problem: String| EvaluationError::Content { path: path.clone(), problem };
+        if shape.len() != 3 || shape[1..] != [JOINTS, 3] || shape[0] > MOST_FRAMES {
+            return Err(fail(format!("shape {shape:?}, not frames of {JOINTS} joints of 3")));
         }
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            return Err(fail(format!("frame {} holds what is no number", at / (3 * JOINTS))));
+        }
+        let pose = |v: &[f64]| std::array::from_fn(|j| std::array::from_fn(|i| v[3 * j + i] as f32));
+        Ok(values.chunks_exact(3 * JOINTS).map(pose).collect())
     }
-    let error = |a: &Pose, b: &Pose| {
-        let distance =
-            |(a, b): (&[f64; 3], &[f64; 3])| (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt();
-        a.iter().zip(b).map(distance).sum::<f64>() / JOINTS as f64
-    };
-    // The first joint of the set's skeleton is the middle of the hips.
-    let relative = |p: &Pose| p.map(|j| -> [f64; 3] { std::array::from_fn(|i| j[i] - p[0][i]) });
-    let judged = poses(true).count();
-    let over = |one: &dyn Fn(&Pose) -> f64| {
-        let none = learned == 0 || judged == 0;
-        figure(if none { f64::NAN } else { 1000.0 * poses(true).map(one).sum::<f64>() / judged as f64 })
-    };
-    let centred = relative(&mean);
-    Figures::from([
-        ("train_recordings", part(false).count().into()),
-        ("test_recordings", part(true).count().into()),
-        ("mean_position_mpjpe_mm", over(&|p| error(&mean, p))),
-        ("mean_pose_root_relative_mm", over(&|p| error(&centred, &relative(p)))),
-    ])
+}
+
+impl PoseRecording for Recording {
+    fn name(&self) -> String {
+        format!("E{:02}/S{:02}/A{:02}", environment(self.subject), self.subject, self.action)
+    }
+
+    fn group(&self) -> String {
+        format!("S{:02}", self.subject)
+    }
+
+    fn room(&self) -> Option<&'static str> {
+        ["E01", "E02", "E03", "E04"].get(usize::from(environment(self.subject)) - 1).copied()
+    }
+
+    fn part(&self, split: &str) -> Option<Part> {
+        let (_, protocol, split) = ALL.into_iter().find(|(name, ..)| *name == split)?;
+        let test = tested(protocol, split)[usize::from(self.action)][usize::from(self.subject)]?;
+        Some(if test { Part::Test } else { Part::Train })
+    }
+
+    /// A frame's pose is that at its last packet.
+    fn truth(&self) -> Result<Truth, EvaluationError> {
+        let time_s = |frame: usize| ((frame + 1) * PACKETS - 1) as f64 * PACKET_NS as f64 / 1e9;
+        let seen = |(frame, pose): (usize, [[f32; 3]; JOINTS])| {
+            let body = ORDER.body(|j| pose.get(j).copied())?;
+            Some(Seen { time_s: time_s(frame), persons: vec![body] })
+        };
+        let seen = self.poses()?.into_iter().enumerate().filter_map(seen).collect();
+        Ok(Truth::Metres { room_m: ROOM_M, seen: CAMERA.to_site(seen) })
+    }
+
+    fn received(&self) -> Result<Received, EvaluationError> {
+        let (mut all, mut left_out) = (Vec::new(), Vec::new());
+        for frame in 0..self.poses()?.len() {
+            let file = format!("wifi-csi/frame{:03}.mat", frame + 1);
+            match packets(&self.folder.join(file)) {
+                Ok(packets) => all.extend(
+                    packets
+                        .into_iter()
+                        .map(|p| CsiFrame { time_ns: p.time_ns + (frame * PACKETS) as i64 * PACKET_NS, ..p }),
+                ),
+                Err(problem) => left_out.push(problem.to_string()),
+            }
+        }
+        let link = SetLink { transmitter_m: TRANSMITTER_M, receiver_m: RECEIVER_M, packets: all };
+        Ok(Received { links: vec![link], left_out })
+    }
 }
 
 #[cfg(test)]
@@ -177,22 +190,5 @@ mod tests {
                 assert!(heard > 300, "{}: {heard}", file.display());
             }
         }
-    }
-
-    #[test]
-    fn the_mean_pose_is_measured_on_subjects_that_it_was_not_taken_from() {
-        // Everybody lies flat and is as far along x as their number says; S05 and S10 are tested.
-        let pose = |x: f64| -> Pose { std::array::from_fn(|j| [x, j as f64, 0.0]) };
-        let all: Vec<Sequence> = (1..=10)
-            .map(|s| Sequence { subject: s, action: 2, poses: vec![pose(f64::from(s)); 3] })
-            .collect();
-        let table = tested(protocol::Protocol::Daily, protocol::Split::CrossSubject);
-        let found = figures(&all, &table);
-        assert_eq!((&found["train_recordings"], &found["test_recordings"]), (&8.into(), &2.into()));
-        // The others' mean is 5: S05 is there, S10 5 m away.
-        assert_eq!(found["mean_position_mpjpe_mm"], figure(2500.0));
-        assert_eq!(found["mean_pose_root_relative_mm"], figure(0.0));
-        let others = tested(protocol::Protocol::Rehabilitation, protocol::Split::CrossSubject);
-        assert_eq!(figures(&all, &others)["mean_position_mpjpe_mm"], serde_json::Value::Null);
     }
 }
