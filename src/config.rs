@@ -463,6 +463,13 @@ pub struct Loaded {
 pub const DEFAULT_FILE: &str = "invispose.toml";
 const PREFIX: &str = "INVISPOSE_";
 
+/// The three names that look most like a wrong one.
+fn nearest(wrong: &str, mut known: Vec<String>) -> String {
+    known.sort_by(|a, b| strsim::jaro_winkler(b, wrong).total_cmp(&strsim::jaro_winkler(a, wrong)));
+    known.truncate(3);
+    known.join(", ")
+}
+
 /// Merges the layers.
 ///
 /// `file` must exist when it is named. `variables` are the environment's; those without the prefix are ignored, an
@@ -489,7 +496,10 @@ pub fn load(
         let Some((key, default)) = leaves(&defaults).into_iter().find(|(k, _)| variable_of(k) == rest) else {
             let known: Vec<_> =
                 leaves(&defaults).iter().map(|(k, _)| format!("{PREFIX}{}", variable_of(k))).collect();
-            bail!("${name} is no setting; there are {}", known.join(", "));
+            bail!(
+                "${name} is no setting; nearest are {} (invispose config lists all)",
+                nearest(&name, known)
+            );
         };
         let value = typed(&text, &default).with_context(|| format!("${name}={text}"))?;
         set(&mut merged, &key, value);

@@ -27,7 +27,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     let tcp = match config.unix.only {
         true => None,
         false => {
-            let listening = || format!("listening on {}", config.listen);
+            let listening = || format!("listening on {} (--listen chooses another address)", config.listen);
             let tcp = TcpListener::bind(config.listen).await.with_context(listening)?;
             let scheme = if tls.is_some() { "https" } else { "http" };
             addresses.push(format!("{scheme}://{}", tcp.local_addr().with_context(listening)?));

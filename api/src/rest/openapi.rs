@@ -32,7 +32,8 @@ use crate::access::operations::{Needs, of_request};
         (name = "config", description = "What operators set up"),
         (name = "webhooks", description = "Who is told of events"),
         (name = "access", description = "Who may do what, and who did"),
-        (name = "sites", description = "Places")
+        (name = "sites", description = "Places"),
+        (name = "recordings", description = "Packets kept for calibration")
     )
 )]
 struct Api;

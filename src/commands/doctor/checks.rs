@@ -246,17 +246,12 @@ fn broker(config: &Config) -> Option<Finding> {
 fn device(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     const CHECK: &str = "device";
-    if cfg!(not(feature = "gpu")) {
-        let detail = "this build uses the CPU only";
-        found.push(if config.device == "auto" || config.device == "cpu" {
-            Finding::ok(CHECK, detail)
-        } else {
-            Finding::error(
-                CHECK,
-                format!("device = {}: {detail}", config.device),
-                "build with cargo build --release --features gpu, or set device = \"cpu\"",
-            )
-        });
+    if cfg!(not(feature = "gpu")) && config.device != "auto" && config.device != "cpu" {
+        found.push(Finding::error(
+            CHECK,
+            format!("device = {}: this build uses the CPU only", config.device),
+            "build with cargo build --release --features gpu, or set device = \"cpu\"",
+        ));
     }
     let compute = config.device.parse::<DeviceChoice>().map_err(|e| e.to_string());
     let compute = match compute.and_then(|choice| Compute::open(choice).map_err(|e| e.to_string())) {
@@ -268,7 +263,8 @@ fn device(config: &Config) -> Vec<Finding> {
             Compute::cpu()
         }
     };
-    found.push(Finding::ok(CHECK, compute.name().to_owned()));
+    let gpu = if cfg!(feature = "gpu") { "" } else { "; this build uses the CPU only" };
+    found.push(Finding::ok(CHECK, format!("{}{gpu}", compute.name())));
     found.push(
         match Predictor::load_on(&config.model.source(), compute)
             .map_err(|e| e.to_string())
