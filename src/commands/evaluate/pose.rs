@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Scores, Suite};
 use invispose_models::predictor::{Predictor, Weights};
@@ -40,6 +40,7 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
 
 /// Measures on the test part of a public set, and prints the report.
 pub fn recorded(set: &PublicSet, data: &Path, args: &Evaluate) -> anyhow::Result<()> {
+    ensure!(args.plots.is_none(), "--plots: nothing is drawn of a network on {}", set.name);
     let predictor = predictor(args)?;
     let bar = ProgressBar::new(1);
     let report = sets::measure(set, data, args.split.as_deref(), &predictor, |done, total| {
