@@ -239,10 +239,8 @@ fn damaged_and_foreign_weights_are_refused_by_name() {
     let (network, _) = weights::from_bytes(DEFAULT_WEIGHTS, &device).unwrap();
     let mut newer = card.clone();
     newer.format += 1;
-    assert!(matches!(
-        load(weights::to_bytes(&network, &newer).unwrap()),
-        Err(LoadError::Format { found: 3 })
-    ));
+    let refused = load(weights::to_bytes(&network, &newer).unwrap());
+    assert!(matches!(refused, Err(LoadError::Format { found }) if found == u64::from(weights::FORMAT) + 1));
     let mut other = card.clone();
     other.shape.blocks += 1;
     assert!(matches!(load(weights::to_bytes(&network, &other).unwrap()), Err(LoadError::Shape { .. })));
