@@ -9,10 +9,10 @@
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
-    tensor::{Device, Tensor, TensorData, activation::relu},
+    tensor::{Device, Tensor, TensorData, activation::relu, module::linear},
 };
 
-use crate::input::{BLOCKS, FEATURES, FIXED, Input};
+use crate::input::{BLOCKS, FEATURES, FIXED, Input, floor_centre};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -192,10 +192,39 @@ impl PoseNetwork {
 
     /// As [`Self::forward`], and where each slot's root was at the end of each span as far as the span alone tells,
     /// `[windows, SPANS, SLOTS * 3]` in the units of [`Slot::ROOT`].
-    pub(crate) fn forward_with_trail(&self, batch: Batch) -> (Tensor<3>, Tensor<3>) {
+    fn forward_with_trail(&self, batch: Batch) -> (Tensor<3>, Tensor<3>) {
+        self.forward_encoded(batch, |features| self.encode.forward(features))
+    }
+
+    /// As [`Self::forward_with_trail`], with another first layer's weights, as [`Self::with_encoder`] has them.
+    pub(crate) fn forward_with_encoder(
+        &self,
+        batch: Batch,
+        other: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+    ) -> (Tensor<3>, Tensor<3>) {
+        let (weight, bias) = other(self.encode.weight.val(), bias(&self.encode));
+        self.forward_encoded(batch, |features| linear(features, weight, Some(bias)))
+    }
+
+    /// The network with another first layer, made from its weights `[FEATURES, encode]` and bias.
+    pub(crate) fn with_encoder(
+        mut self,
+        other: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+    ) -> Self {
+        let (weight, bias) = other(self.encode.weight.val(), bias(&self.encode));
+        self.encode.weight = self.encode.weight.map(|old| in_place_of(old, weight));
+        self.encode.bias = self.encode.bias.map(|b| b.map(|old| in_place_of(old, bias)));
+        self
+    }
+
+    fn forward_encoded(
+        &self,
+        batch: Batch,
+        encode: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let fixed = relu(self.fixed.forward(batch.fixed));
-        let code = modulated(&self.encode, &self.encode_modulation, batch.features, &fixed);
-        let code = modulated(&self.block, &self.block_modulation, code, &fixed);
+        let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
+        let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
         let [links, blocks, width] = code.dims();
         let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
@@ -209,9 +238,20 @@ impl PoseNetwork {
     }
 }
 
-/// `relu(linear(x) · (1 + scale) + shift)` with scale and shift from what is fixed, after Perez et al., "FiLM", 2018.
-fn modulated(linear: &Linear, modulation: &Linear, x: Tensor<3>, fixed: &Tensor<2>) -> Tensor<3> {
-    let x = linear.forward(x);
+/// A parameter's new value, which learns if the old one did.
+fn in_place_of<const D: usize>(old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
+    let new = new.detach();
+    if old.is_require_grad() { new.require_grad() } else { new }
+}
+
+/// A layer's bias, which all have.
+fn bias(layer: &Linear) -> Tensor<1> {
+    let width = layer.weight.dims()[1];
+    layer.bias.as_ref().map_or_else(|| Tensor::zeros([width], &layer.weight.device()), |b| b.val())
+}
+
+/// `relu(x · (1 + scale) + shift)` with scale and shift from what is fixed, after Perez et al., "FiLM", 2018.
+fn modulated(x: Tensor<3>, modulation: &Linear, fixed: &Tensor<2>) -> Tensor<3> {
     let [links, _, width] = x.dims();
     let modulation = modulation.forward(fixed.clone()).reshape([links, 2, width]);
     let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
@@ -245,7 +285,7 @@ impl Slot<'_> {
 
     /// The root (middle of the hips), site coordinates in metres.
     pub fn root_m(&self, room_m: [f32; 3]) -> [f32; 3] {
-        let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+        let centre = floor_centre(room_m);
         std::array::from_fn(|i| centre[i] + Self::ROOT_UNIT_M * self.0[Self::ROOT + i])
     }
 

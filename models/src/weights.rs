@@ -152,7 +152,7 @@ impl MeanPose {
         let (mut root, mut pose) = ([0.0f64; 3], [([0.0f64; 3], 0.0f64); JOINTS]);
         for (room_m, keypoints_m) in persons {
             let r = metrics::root(&keypoints_m);
-            let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+            let centre = input::floor_centre(room_m);
             count += 1.0;
             for i in 0..3 {
                 root[i] += f64::from(r[i] - centre[i]);

@@ -171,9 +171,10 @@ fn link_features(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
             var sum = vec2f(0.0);
             for (var k = 0u; k < ANTENNAS; k += 1u) {
                 let h = bins[thread * BANDS + k * BINS + b];
-                sum += against(h, quiet(job, k * BINS + b));
+                let q = quiet(job, k * BINS + b);
+                sum += against(h, q);
                 power += dot(h, h);
-                wanted += dot(quiet(job, k * BINS + b), quiet(job, k * BINS + b));
+                wanted += dot(q, q);
             }
             products[b] = sum;
         }

@@ -2,27 +2,30 @@
 
 use burn::{
     grad_clipping::GradientClippingConfig,
+    module::Module,
     optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
     tensor::{Device, Tensor},
 };
 
-use super::{TrainError, loss, windows::Picture};
+use super::{TrainError, loss, whitening::Whitening, windows::Picture};
 use crate::{data::Person, network::PoseNetwork};
 
 pub(super) struct Learner {
+    /// Sees whitened features.
     pub network: PoseNetwork,
+    whitening: Whitening,
     pub optimiser: ModuleOptimizer,
     pub device: Device,
 }
 
 impl Learner {
-    /// Of a network on a device that keeps track of gradients.
-    pub fn new(network: PoseNetwork, weight_decay: f32, device: Device) -> Self {
+    /// Of a network that sees whitened features, on a device that keeps track of gradients.
+    pub fn new(network: PoseNetwork, whitening: Whitening, weight_decay: f32, device: Device) -> Self {
         let optimiser = AdamWConfig::new()
             .with_weight_decay(weight_decay)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
             .init();
-        Self { network, optimiser, device }
+        Self { network, whitening, optimiser, device }
     }
 
     /// Makes step number `step`; gives the loss before it, and presence cross-entropy, root and pose error (metres, mean over
@@ -34,7 +37,8 @@ impl Learner {
         step: u64,
     ) -> Result<(Self, [f32; 4]), TrainError> {
         let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let (outputs, trail) = self.network.forward_with_trail(picture.batch);
+        let (outputs, trail) =
+            self.network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
         let plain: Vec<f32> = outputs
             .clone()
             .inner()
@@ -62,5 +66,10 @@ impl Learner {
         let gradients = GradientsParams::from_grads(loss.total.backward(), &self.network);
         self.network = self.optimiser.step(learning_rate, self.network, gradients);
         Ok((self, [total, presence, root, pose]))
+    }
+
+    /// What was learned, as a network that sees features as they are.
+    pub fn finished(&self) -> PoseNetwork {
+        self.whitening.taken_in(self.network.clone()).valid()
     }
 }

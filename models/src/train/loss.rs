@@ -8,6 +8,7 @@ use burn::tensor::{
 use crate::{
     data::{Person, Trail},
     evaluate::metrics::{distance, relative, root},
+    input::floor_centre,
     network::{ACTIVITIES, JOINTS, OUTPUTS, SLOTS, SPANS, Slot},
 };
 
@@ -100,7 +101,7 @@ pub fn loss(
             present[row] = 1.0;
             posed[row] = f32::from(u8::from(person.pose_known));
             let r = root(&person.keypoints_m);
-            let centre = [0.5 * rooms[window][0], 0.5 * rooms[window][1], 0.0];
+            let centre = floor_centre(rooms[window]);
             for i in 0..3 {
                 roots[row * 3 + i] = r[i] - centre[i];
             }
@@ -168,7 +169,7 @@ pub fn trail(
     let (mut truth, mut known) = (vec![0.0f32; numbers], vec![0.0f32; numbers]);
     let mut matched = 0.0f32;
     for (window, assignment) in assignments.iter().enumerate() {
-        let centre = [0.5 * rooms[window][0], 0.5 * rooms[window][1], 0.0];
+        let centre = floor_centre(rooms[window]);
         for (slot, person) in assignment.iter().enumerate() {
             let Some(roots) = person.map(|p| &trails[window][p]) else { continue };
             matched += 1.0;

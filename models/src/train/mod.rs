@@ -10,6 +10,7 @@ pub(crate) mod loss;
 mod scenes;
 mod study;
 mod tune;
+mod whitening;
 mod windows;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::{module::Module, tensor::Device};
+use burn::tensor::Device;
 
 pub use config::{DataConfig, OptimiserConfig, SceneGroup, SetGroup, TrainConfig};
 pub use study::{Row, Study, Variant};
@@ -183,7 +184,8 @@ fn run_with_scenes(
     let device = inner.clone().autodiff();
     device.seed(config.seed);
     let o = &config.optimiser;
-    let mut learner = Learner::new(config.network.init(&device), o.weight_decay, device);
+    let whitening = training.whitening(&device);
+    let mut learner = Learner::new(config.network.init(&device), whitening, o.weight_decay, device);
     let (mut step, mut course) = (0, Course::default());
     let config_text = config.to_toml();
     if let Some(found) = checkpoint::read(folder, config)? {
@@ -222,7 +224,7 @@ fn run_with_scenes(
         }
         if step % o.validate_every == 0 && step < end {
             let card = card(config, &config_text, commit, step, training.sequences());
-            let predictor = Predictor::from_network(learner.network.valid(), card, inner.clone());
+            let predictor = Predictor::from_network(learner.finished(), card, inner.clone());
             let metrics = validation
                 .figures(&predictor, &config.data.withheld)
                 .map_err(|e| TrainError::Device(e.to_string()))?;
@@ -240,7 +242,7 @@ fn run_with_scenes(
         &config_text,
         commit,
         step,
-        learner.network.valid(),
+        learner.finished(),
         training.sequences(),
         &validation,
         folder,

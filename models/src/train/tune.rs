@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::{module::Module, tensor::Device};
+use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::{self, Job, Place, Sequence},
-    evaluate::{self, ByCount, Scores},
+    evaluate::{self, ByCount},
     input::{BLOCK, RATE_HZ, Withheld},
     predictor::{DeviceChoice, Predictor, Weights},
     sim::Split,
@@ -65,7 +65,9 @@ pub fn tune(
     // This room and no other: it is not looked at in mirrors.
     learned.iter_mut().for_each(|s| s.place = Place::Demo);
     let windows = Windows::new(&config, vec![learned]);
-    let mut learner = Learner::new(network, config.optimiser.weight_decay, device);
+    let whitening = windows.whitening(&device);
+    let network = whitening.taken_out(network);
+    let mut learner = Learner::new(network, whitening, config.optimiser.weight_decay, device);
     for step in 0..tuning.steps {
         let rate = config.learning_rate(step, tuning.steps);
         let picture = windows.picture(step, &learner.device);
@@ -73,13 +75,14 @@ pub fn tune(
     }
     card.version += "+room";
     card.steps += tuning.steps;
-    let network = learner.network.valid();
+    let network = learner.finished();
     let new = weights::to_bytes(&network, &card)?;
     let (before, after) = (scores(old, held_out)?, scores(&new, held_out)?);
     // A pose that nobody knows cannot be compared.
     let posed = held_out.iter().flat_map(|s| s.truth.iter().flatten()).all(|p| p.pose_known);
-    let error = |s: &Scores| if posed { s.mpjpe_mm } else { s.root_mm };
-    let better = mean(&after, error) < mean(&before, error);
+    let error = |by: &ByCount| if posed { by.scores.mpjpe_mm } else { by.scores.root_mm };
+    let mean = |scores| evaluate::over_persons(scores, error).unwrap_or(0.0);
+    let better = mean(&after) < mean(&before);
     card.metrics = if posed { evaluate::metrics_of(place, &after) } else { BTreeMap::new() };
     Ok(Tuned {
         weights: if better { Some(weights::to_bytes(&network, &card)?) } else { None },
@@ -93,13 +96,6 @@ fn scores(bytes: &[u8], held_out: &[Sequence]) -> Result<BTreeMap<String, ByCoun
         .map_err(|e| TrainError::Config(e.to_string()))?;
     evaluate::scores(&predictor, held_out, &Withheld::default())
         .map_err(|e| TrainError::Device(e.to_string()))
-}
-
-/// Mean over all persons.
-fn mean(scores: &BTreeMap<String, ByCount>, of: impl Fn(&Scores) -> f64) -> f64 {
-    let persons: usize = scores.values().map(|by| by.scores.persons).sum();
-    let sum: f64 = scores.values().map(|by| of(&by.scores) * by.scores.persons as f64).sum();
-    sum / persons.max(1) as f64
 }
 
 /// One group of windows, of which each is as likely as another.

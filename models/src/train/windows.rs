@@ -6,12 +6,15 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::TrainConfig;
+use super::{TrainConfig, whitening::Whitening};
 use crate::{
     data::{Mirror, Person, Place, Sequence, Trail},
     input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED, block},
     network::Batch,
 };
+
+/// Windows whose features say what whitens them.
+const WHITENED_BY: u64 = 2048;
 
 /// The training scenes and recordings, and how often each is looked at.
 pub(super) struct Windows<'a> {
@@ -87,6 +90,14 @@ impl<'a> Windows<'a> {
             rooms.push(window.room);
         }
         Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, trails, rooms }
+    }
+
+    /// What whitens the features of windows that are drawn as for a step.
+    pub fn whitening(&self, device: &Device) -> Whitening {
+        let windows: Vec<Window> =
+            (0..WHITENED_BY).into_par_iter().map(|i| self.window(u64::MAX, i)).collect();
+        let features: Vec<f32> = windows.into_iter().flat_map(|w| w.features).collect();
+        Whitening::of(&features, device)
     }
 
     fn window(&self, step: u64, number: u64) -> Window {
