@@ -51,6 +51,8 @@ receiver_m = [2.4, 3.7, 1.5]
 /// Enough that the room is learned rather than what was known unlearned.
 const STEPS: &str = "120";
 
+const CAMERA: [&str; 6] = ["calibrate", "camera", "--data-dir", "data", "--recording", "someone.ivr"];
+
 /// The labels' clock is so much behind.
 const BEHIND_S: f64 = 1.3;
 
@@ -87,9 +89,8 @@ fn a_camera_and_a_walk_teach_the_network_a_room() {
     let dir = dir.path();
     let truth = room(dir);
     lines(dir, "camera.jsonl", truth.iter().map(|t| seen(t).to_string()));
-    let camera = ["calibrate", "camera", "--data-dir", "data", "--recording", "someone.ivr"];
     let taught = ["--labels", "camera.jsonl", "--out", "lab.safetensors", "--steps", STEPS, "--json"];
-    let answer: Value = serde_json::from_str(&output(&[&camera[..], &taught].concat(), dir)).unwrap();
+    let answer: Value = serde_json::from_str(&output(&[&CAMERA[..], &taught].concat(), dir)).unwrap();
     let offset = answer["clock_offset_s"].as_f64().unwrap();
     assert!((offset - BEHIND_S).abs() < 0.15, "{answer}");
     let error = |when: &str| answer[when]["1"]["mpjpe_mm"].as_f64().unwrap();
@@ -127,8 +128,8 @@ fn a_camera_and_a_walk_teach_the_network_a_room() {
         assert!(!out.status.success() && said.contains(why), "{said}");
         assert!(!dir.join("never.safetensors").exists());
     };
-    refused(&camera, ["--labels", "short.jsonl"], "line 2: 16 keypoints");
-    refused(&camera, ["--labels", "still.jsonl"], "--clock-offset");
+    refused(&CAMERA, ["--labels", "short.jsonl"], "line 2: 16 keypoints");
+    refused(&CAMERA, ["--labels", "still.jsonl"], "--clock-offset");
     refused(&walk[..6], ["--path", "fast.csv"], "line 2: 30.0 m/s");
 }
 
@@ -138,17 +139,8 @@ fn weights_are_replaced_while_the_server_runs() {
     let dir = dir.path();
     let truth = room(dir);
     lines(dir, "camera.jsonl", truth.iter().map(|t| seen(t).to_string()));
-    let args = [
-        "calibrate",
-        "camera",
-        "--data-dir",
-        "data",
-        "--recording",
-        "someone.ivr",
-        "--labels",
-        "camera.jsonl",
-    ];
-    output(&[&args[..], &["--out", "lab.safetensors", "--steps", STEPS]].concat(), dir);
+    let taught = ["--labels", "camera.jsonl", "--out", "lab.safetensors", "--steps", STEPS];
+    output(&[&CAMERA[..], &taught].concat(), dir);
 
     let source = "recording:someone.ivr?loop=true";
     let server = Server::start(&["run", "--source", source, "--baseline", "empty.ivr"], dir);

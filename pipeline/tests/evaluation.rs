@@ -1,6 +1,9 @@
 //! The suites: on the real sets where they are there, and on synthetic rooms.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../tests/support/arrays.rs"]
+mod arrays;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +18,8 @@ use invispose_pipeline::events::{MonitorConfig, WatchConfig};
 use invispose_pipeline::stages::presence::PresenceConfig;
 use invispose_pipeline::understanding::BreathRules;
 use invispose_pipeline::{Complex32, CsiFrame, Layout, LinkId};
+
+use arrays::{matlab, npy};
 
 fn shared(set: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/labelled").join(set);
@@ -148,40 +153,6 @@ fn troubles_that_pass_are_not_told() {
     assert!(metric(&report.metrics, "hours_without_trouble_with_an_alarm") < 0.2, "{report}");
 }
 
-/// A MATLAB file of version 5: name, shape, real and imaginary parts of each array.
-fn matlab(arrays: &[(&str, &[usize], &[f64], Option<&[f64]>)]) -> Vec<u8> {
-    let element = |kind: u32, data: &[u8]| {
-        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    };
-    let doubles =
-        |values: &[f64]| element(9, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>());
-    let mut file = vec![b' '; 124];
-    file.extend([0x00, 0x01, b'I', b'M']);
-    for (name, shape, values, imaginary) in arrays {
-        let shape: Vec<u8> = shape.iter().flat_map(|d| (*d as u32).to_le_bytes()).collect();
-        let flags = [6, if imaginary.is_some() { 8 } else { 0 }, 0, 0, 0, 0, 0, 0];
-        let mut parts =
-            [element(6, &flags), element(5, &shape), element(1, name.as_bytes()), doubles(values)].concat();
-        parts.extend(imaginary.map(doubles).unwrap_or_default());
-        file.extend(element(14, &parts));
-    }
-    file
-}
-
-/// A NumPy array of f64.
-fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
-    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}");
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-    bytes
-}
-
 fn put(path: PathBuf, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
@@ -215,7 +186,7 @@ fn mmfi_joints_are_the_keypoints_whichever_way_the_cameras_axis_goes() {
     let mut found = Vec::new();
     for down in [1.0, -1.0] {
         let values: Vec<f64> = joints.iter().flat_map(|[x, y, z]| [*x, down * y, *z]).collect();
-        put(own.join("ground_truth.npy"), npy("1, 17, 3", &values));
+        put(own.join("ground_truth.npy"), npy(&[1, 17, 3], &values));
         let recordings = sets::named("mmfi").unwrap().under(folder.path()).unwrap();
         let [recording] = recordings.as_slice() else { panic!("{}", recordings.len()) };
         assert_eq!((recording.name().as_str(), recording.room()), ("E02/S11/A03", Some("E02")));
@@ -244,7 +215,7 @@ fn piw_frame(part: &Path, name: &str, people: &[[[f64; 3]; 17]]) {
         [neck, head, k[5], k[6], k[7], k[11], k[8], k[12], k[9], k[13], k[10], k[14], k[15], k[16]]
     };
     let values: Vec<f64> = people.iter().flat_map(joints).flatten().collect();
-    put(part.join(format!("keypoint/{name}.npy")), npy(&format!("{}, 14, 3", people.len()), &values));
+    put(part.join(format!("keypoint/{name}.npy")), npy(&[people.len(), 14, 3], &values));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::path::Path;
 use invispose_models::sim::{Faults, SceneConfig, Simulator, Subcarriers};
 use invispose_models::skeleton::{KEYPOINTS, Keypoints, middle, root};
 
+use super::arrays::{matlab, npy};
+
 /// Frames a recording, ten a second.
 pub const FRAMES: usize = 40;
 const PACKETS: usize = 10;
@@ -38,9 +40,10 @@ pub fn write(folder: &Path, recording: &str, seed: u64) {
         }
         // As in the set itself, here and there something is no number.
         csi[0][frame] = f64::INFINITY;
-        let arrays = [("CSIamp", csi[0].as_slice()), ("CSIphase", csi[1].as_slice())];
+        let array = |name, part: usize| (name, &[3, 114, PACKETS][..], csi[part].as_slice(), None);
+        let arrays = [array("CSIamp", 0), array("CSIphase", 1)];
         let file = own.join(format!("wifi-csi/frame{:03}.mat", frame + 1));
-        std::fs::write(file, matlab(&[3, 114, PACKETS], &arrays)).unwrap();
+        std::fs::write(file, matlab(&arrays)).unwrap();
     }
 }
 
@@ -68,40 +71,4 @@ fn in_camera(k: &Keypoints) -> Vec<f64> {
         k[10],
     ];
     joints.iter().flat_map(|[x, y, z]| [x - 3.0, 1.2 - z, y - 0.5]).map(f64::from).collect()
-}
-
-/// A NumPy array of f64.
-pub fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
-    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape:?}, }}");
-    let header = header.replace('[', "(").replace(']', ")");
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-    bytes
-}
-
-/// A MATLAB file of version 5 with arrays of this shape.
-pub fn matlab(shape: &[usize], arrays: &[(&str, &[f64])]) -> Vec<u8> {
-    let element = |kind: u32, data: &[u8]| {
-        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    };
-    let mut file = vec![b' '; 124];
-    file.extend([0x00, 0x01, b'I', b'M']);
-    for (name, values) in arrays {
-        let shape: Vec<u8> = shape.iter().flat_map(|d| (*d as u32).to_le_bytes()).collect();
-        let numbers: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let parts = [
-            element(6, &[6, 0, 0, 0, 0, 0, 0, 0]),
-            element(5, &shape),
-            element(1, name.as_bytes()),
-            element(9, &numbers),
-        ];
-        file.extend(element(14, &parts.concat()));
-    }
-    file
 }

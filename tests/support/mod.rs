@@ -1,6 +1,7 @@
 //! The program as its users run it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod arrays;
 pub mod mmfi;
 
 use std::io::{BufRead, BufReader};

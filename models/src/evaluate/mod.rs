@@ -219,6 +219,13 @@ impl Recorded {
     }
 }
 
+/// The mean of a figure over all persons, whatever their number; `None` without any.
+pub fn over_persons(persons: &BTreeMap<String, ByCount>, of: impl Fn(&ByCount) -> f64) -> Option<f64> {
+    let count: usize = persons.values().map(|by| by.scores.persons).sum();
+    let sum: f64 = persons.values().map(|by| of(by) * by.scores.persons as f64).sum();
+    (count > 0).then(|| sum / count as f64)
+}
+
 /// What a model card says of a place, by number of people: `PLACE_PEOPLE_FIGURE`.
 pub(crate) fn metrics_of(place: &str, persons: &BTreeMap<String, ByCount>) -> BTreeMap<String, f64> {
     let of = |(count, by): (&String, &ByCount)| {

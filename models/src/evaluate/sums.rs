@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     data::{self, Mirror, Sequence},
-    input::{BLOCK, RATE_HZ, Withheld},
+    input::{BLOCK, RATE_HZ, Withheld, floor_centre},
     predictor::{Detection, PredictError, Predictor},
     sim::Activity,
     weights::MeanPose,
@@ -165,7 +165,7 @@ impl Sums {
 
 /// The mean pose at the mean position of this room.
 fn mean_answer(mean: &MeanPose, room_m: [f32; 3]) -> metrics::Pose {
-    let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+    let centre = floor_centre(room_m);
     mean.pose_m.map(|p| std::array::from_fn(|i| centre[i] + mean.root_m[i] + p[i]))
 }
 

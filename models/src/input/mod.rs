@@ -204,6 +204,11 @@ fn nearest(link: &LinkWindow<'_>, step: usize) -> Option<usize> {
         .min_by(|&a, &b| (a as f32 - at).abs().total_cmp(&(b as f32 - at).abs()))
 }
 
+/// The middle of a room's floor, from which the network tells places, metres.
+pub(crate) fn floor_centre(room_m: [f32; 3]) -> [f32; 3] {
+    [0.5 * room_m[0], 0.5 * room_m[1], 0.0]
+}
+
 /// The part of a link's input that does not change with time, `[FIXED]`.
 pub fn fixed_features(
     reference: &Reference,
@@ -214,7 +219,7 @@ pub fn fixed_features(
     let mut out = vec![0.0; FIXED];
     reference.write(&mut out[..CHANNELS * BINS]);
     let g = &mut out[CHANNELS * BINS..];
-    let centre = [0.5 * room_m[0], 0.5 * room_m[1], 0.0];
+    let centre = floor_centre(room_m);
     let difference: [f32; 3] = std::array::from_fn(|i| receiver_m[i] - transmitter_m[i]);
     let distance = difference.iter().map(|d| d * d).sum::<f32>().sqrt();
     for i in 0..3 {

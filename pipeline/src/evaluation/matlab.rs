@@ -5,6 +5,9 @@
 //! compressed element is one such element in zlib's format. Everything but numbers is left out.
 
 use std::io::Read;
+use std::path::Path;
+
+use super::recordings::{self, EvaluationError};
 
 const ARRAY: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -25,7 +28,17 @@ pub struct Array {
     pub imaginary: Option<Vec<f64>>,
 }
 
-/// The arrays of a file.
+/// The arrays of a file, and what says what is wrong with it.
+///
+/// # Errors
+/// When it cannot be read or is something else.
+pub fn read(path: &Path) -> Result<(Vec<Array>, impl Fn(String) -> EvaluationError), EvaluationError> {
+    let (bytes, fail) = recordings::bytes(path)?;
+    let arrays = arrays(&bytes).map_err(&fail)?;
+    Ok((arrays, fail))
+}
+
+/// The arrays of a file's bytes.
 ///
 /// # Errors
 /// What is wrong, and at which byte.

@@ -1,16 +1,15 @@
 //! NumPy array files: numbers, and arrays of Python strings, which NumPy pickles.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::recordings::EvaluationError;
+use super::recordings::{self, EvaluationError};
 use crate::capture::npz::npy_header;
 
 /// Shape and values of an array of real numbers, in C order.
 pub fn numbers(path: &Path) -> Result<(Vec<usize>, Vec<f64>), EvaluationError> {
-    let (bytes, fail) = read(path)?;
+    let (bytes, fail) = recordings::bytes(path)?;
     let header = npy_header(&bytes).ok_or_else(|| fail("no NumPy array".into()))?;
     let count = header.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let size = header.element_bytes();
@@ -32,17 +31,11 @@ pub fn numbers(path: &Path) -> Result<(Vec<usize>, Vec<f64>), EvaluationError> {
 
 /// The strings of an object array.
 pub fn strings(path: &Path) -> Result<Vec<String>, EvaluationError> {
-    let (bytes, fail) = read(path)?;
+    let (bytes, fail) = recordings::bytes(path)?;
     let header = npy_header(&bytes).ok_or_else(|| fail("no NumPy array".into()))?;
     let list = unpickle(bytes.get(header.data_at..).unwrap_or(&[]))
         .map_err(|(at, problem)| fail(format!("pickle offset {at}: {problem}")))?;
     Ok(list.iter().map(|s| s.to_string()).collect())
-}
-
-fn read(path: &Path) -> Result<(Vec<u8>, impl Fn(String) -> EvaluationError), EvaluationError> {
-    let bytes = fs::read(path).map_err(|error| EvaluationError::Read { path: path.to_owned(), error })?;
-    let path = path.to_owned();
-    Ok((bytes, move |problem| EvaluationError::Content { path: path.clone(), problem }))
 }
 
 /// What a pickle's machine has on its stack, as far as strings are concerned.

@@ -115,10 +115,7 @@ impl Recording {
     /// The packets of a frame, by receiver.
     fn packets(&self, number: u32, frame: &str) -> Result<[Vec<CsiFrame>; RECEIVERS], EvaluationError> {
         let path = self.folder.join(format!("csi/{frame}.mat"));
-        let bytes =
-            std::fs::read(&path).map_err(|error| EvaluationError::Read { path: path.clone(), error })?;
-        let fail = |problem: String| EvaluationError::Content { path: path.clone(), problem };
-        let arrays = matlab::arrays(&bytes).map_err(fail)?;
+        let (arrays, fail) = matlab::read(&path)?;
         let [antennas, tones] = [usize::from(LAYOUT.rx), usize::from(LAYOUT.subcarriers)];
         let shape = [RECEIVERS, antennas, tones, PACKETS];
         let csi = arrays.iter().find(|a| a.name == "csi_out" && a.shape == shape);

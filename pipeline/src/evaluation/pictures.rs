@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use invispose_kernels::{Complex32, Layout};
 
-use super::matlab::{self, Array};
+use super::matlab;
 use super::recordings::{EvaluationError, file_name, files};
 use super::sets::{Order, Part, PoseRecording, PublicSet, Received, Seen, SetLink, Truth, one_in_five};
 use crate::csi::{CsiFrame, LinkId};
@@ -134,19 +134,10 @@ fn recordings(folder: &Path, layout: &'static Files) -> Result<Vec<Box<dyn PoseR
     Ok(found.into_iter().map(recording).collect())
 }
 
-fn arrays(path: &Path) -> Result<(Vec<Array>, impl Fn(String) -> EvaluationError), EvaluationError> {
-    let bytes =
-        std::fs::read(path).map_err(|error| EvaluationError::Read { path: path.to_owned(), error })?;
-    let path = path.to_owned();
-    let fail = move |problem: String| EvaluationError::Content { path: path.clone(), problem };
-    let arrays = matlab::arrays(&bytes).map_err(&fail)?;
-    Ok((arrays, fail))
-}
-
 impl Recording {
     /// Nobody where too little of the trunk was seen.
     fn seen(&self, number: u32, path: &Path) -> Result<Option<Seen<2>>, EvaluationError> {
-        let (arrays, fail) = arrays(path)?;
+        let (arrays, fail) = matlab::read(path)?;
         let name = self.layout.joints;
         let joints = arrays.iter().find(|a| a.name == name && (self.layout.at)(&a.shape, 0, 0).is_some());
         let joints = joints.ok_or_else(|| fail(format!("no array {name} of {JOINTS} joints")))?;
@@ -160,7 +151,7 @@ impl Recording {
     }
 
     fn packets(&self, number: u32, path: &Path) -> Result<Vec<CsiFrame>, EvaluationError> {
-        let (arrays, fail) = arrays(path)?;
+        let (arrays, fail) = matlab::read(path)?;
         let name = self.layout.csi;
         let csi = arrays.iter().find(|a| a.name == name).ok_or_else(|| fail(format!("no array {name}")))?;
         let strides = strides(&csi.shape).ok_or_else(|| {

@@ -217,6 +217,13 @@ pub fn text(path: &Path) -> Result<String, EvaluationError> {
     fs::read_to_string(path).map_err(|error| EvaluationError::Read { path: path.to_owned(), error })
 }
 
+/// A whole file, and what says what is wrong with it.
+pub fn bytes(path: &Path) -> Result<(Vec<u8>, impl Fn(String) -> EvaluationError), EvaluationError> {
+    let bytes = fs::read(path).map_err(|error| EvaluationError::Read { path: path.to_owned(), error })?;
+    let path = path.to_owned();
+    Ok((bytes, move |problem| EvaluationError::Content { path: path.clone(), problem }))
+}
+
 /// The set's own folder, where `data` is the one that holds the sets.
 pub fn set_folder(data: &Path, set: &str) -> PathBuf {
     let inner = data.join(set);

@@ -54,10 +54,7 @@ const RECEIVER_M: [f32; 3] = [5.0, 3.0, 1.2];
 /// # Errors
 /// When the file cannot be read or holds something else.
 pub fn packets(path: &Path) -> Result<Vec<CsiFrame>, EvaluationError> {
-    let bytes =
-        std::fs::read(path).map_err(|error| EvaluationError::Read { path: path.to_owned(), error })?;
-    let fail = |problem: String| EvaluationError::Content { path: path.to_owned(), problem };
-    let arrays = matlab::arrays(&bytes).map_err(fail)?;
+    let (arrays, fail) = matlab::read(path)?;
     let shape = [usize::from(LAYOUT.rx), usize::from(LAYOUT.subcarriers), PACKETS];
     let named = |name: &str| {
         let found = arrays.iter().find(|a| a.name == name && a.shape == shape);

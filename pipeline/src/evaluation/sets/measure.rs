@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use invispose_models::evaluate::metrics::UNKNOWN;
-use invispose_models::evaluate::{ByCount, Recorded, Scores};
+use invispose_models::evaluate::{ByCount, Recorded, Scores, over_persons};
 use invispose_models::predictor::Predictor;
 use invispose_models::train::{SetGroup, TrainConfig};
 use invispose_models::weights::MeanPose;
@@ -129,9 +129,7 @@ fn mean(truths: impl Iterator<Item = Result<Truth, EvaluationError>>) -> Result<
 
 /// Over all persons, whatever their number.
 fn over(persons: &BTreeMap<String, ByCount>, of: impl Fn(&ByCount) -> f64) -> serde_json::Value {
-    let count: usize = persons.values().map(|by| by.scores.persons).sum();
-    let sum: f64 = persons.values().map(|by| of(by) * by.scores.persons as f64).sum();
-    figure(if count == 0 { f64::NAN } else { sum / count as f64 })
+    figure(over_persons(persons, of).unwrap_or(f64::NAN))
 }
 
 /// A figure's name and value.
