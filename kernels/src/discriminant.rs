@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cholesky::{self, dot};
+
 /// A trained classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,10 +70,10 @@ impl Discriminant {
             }
             covariance[i * features + i] += shrinkage;
         }
-        let factor = cholesky(covariance, features)?;
+        let factor = cholesky::factor(covariance, features)?;
         let (mut weights, mut constant) = (Vec::new(), Vec::new());
         for centre in centres.chunks_exact(features) {
-            let weight = solve(&factor, centre);
+            let weight = cholesky::solve(&factor, centre);
             constant.push(-0.5 * dot(&weight, centre));
             weights.extend(weight);
         }
@@ -126,40 +128,4 @@ impl Discriminant {
 
 fn add(to: &mut [f64], row: &[f64], factor: f64) {
     to.iter_mut().zip(row).for_each(|(a, b)| *a += factor * b);
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Lower factor `L` of `L Lᵀ = a`, row-major; the upper half is left as it was.
-fn cholesky(mut a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
-    for i in 0..n {
-        for j in 0..=i {
-            let sum = a[i * n + j] - dot(&a[i * n..i * n + j], &a[j * n..j * n + j]);
-            if i == j {
-                if !(sum > 1e-12) {
-                    return None;
-                }
-                a[i * n + i] = sum.sqrt();
-            } else {
-                a[i * n + j] = sum / a[j * n + j];
-            }
-        }
-    }
-    Some(a)
-}
-
-/// Solves `L Lᵀ x = b`.
-fn solve(factor: &[f64], b: &[f64]) -> Vec<f64> {
-    let n = b.len();
-    let mut x = b.to_vec();
-    for i in 0..n {
-        x[i] = (x[i] - dot(&factor[i * n..i * n + i], &x[..i])) / factor[i * n + i];
-    }
-    for i in (0..n).rev() {
-        let below: f64 = (i + 1..n).map(|k| factor[k * n + i] * x[k]).sum();
-        x[i] = (x[i] - below) / factor[i * n + i];
-    }
-    x
 }

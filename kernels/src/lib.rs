@@ -9,6 +9,7 @@
 
 pub mod agc;
 pub mod breathing;
+pub mod cholesky;
 pub mod cleanup;
 pub mod cpu;
 pub mod delay;

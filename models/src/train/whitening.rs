@@ -6,6 +6,7 @@
 //! network that is done looks at x as any other does.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use invispose_kernels::cholesky;
 use ndarray::{Array1, Array2, ArrayView2, Axis, linalg::general_mat_mul};
 
 use crate::{input::FEATURES, network::PoseNetwork};
@@ -27,7 +28,7 @@ impl Whitening {
     /// Of these features, `[row][FEATURES]`.
     pub fn of(features: &[f32], device: &Device) -> Self {
         let (mean, covariance) = moments(features);
-        let lower = cholesky(covariance);
+        let lower = lower(covariance);
         let square = |values: &Array2<f64>| {
             let values = values.iter().map(|v| *v as f32).collect();
             Tensor::from_data(TensorData::new(values, [FEATURES, FEATURES]), device)
@@ -84,19 +85,13 @@ fn moments(features: &[f32]) -> (Array1<f64>, Array2<f64>) {
     (mean, covariance)
 }
 
-/// L with C + εI = L Lᵀ.
-fn cholesky(mut c: Array2<f64>) -> Array2<f64> {
+/// L with C + εI = L Lᵀ. The identity for features that are no numbers: the first step's loss says so.
+fn lower(mut c: Array2<f64>) -> Array2<f64> {
     let n = c.nrows();
-    for j in 0..n {
-        let done = c.slice(ndarray::s![j, ..j]).to_owned();
-        let pivot = (c[[j, j]] + LEAST_VARIANCE - done.dot(&done)).max(LEAST_VARIANCE * 1e-3).sqrt();
-        c[[j, j]] = pivot;
-        for i in j + 1..n {
-            c[[i, j]] = (c[[i, j]] - c.slice(ndarray::s![i, ..j]).dot(&done)) / pivot;
-            c[[j, i]] = 0.0;
-        }
-    }
-    c
+    c.diag_mut().mapv_inplace(|v| v + LEAST_VARIANCE);
+    let factor = cholesky::factor(c.into_iter().collect(), n);
+    let of = |l: Vec<f64>| Array2::from_shape_fn((n, n), |(i, j)| if j <= i { l[i * n + j] } else { 0.0 });
+    factor.map_or_else(|| Array2::eye(n), of)
 }
 
 /// The inverse of a lower triangular matrix.
