@@ -1,13 +1,13 @@
 //! A network that learns, step by step.
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::Module,
-    optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
+    optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer},
     tensor::{Device, Tensor},
 };
+use rayon::prelude::*;
 
-use super::{TrainError, loss, whitening::Whitening, windows::Picture};
+use super::{TrainError, descent::Descent, loss, whitening::Whitening, windows::Picture};
 use crate::{data::Person, network::PoseNetwork};
 
 pub(super) struct Learner {
@@ -21,55 +21,67 @@ pub(super) struct Learner {
 impl Learner {
     /// Of a network that sees whitened features, on a device that keeps track of gradients.
     pub fn new(network: PoseNetwork, whitening: Whitening, weight_decay: f32, device: Device) -> Self {
-        let optimiser = AdamWConfig::new()
-            .with_weight_decay(weight_decay)
-            .with_grad_clipping(Some(GradientClippingConfig::Norm(1.0)))
-            .init();
+        let optimiser = Descent::new(weight_decay);
         Self { network, whitening, optimiser, device }
     }
 
-    /// Makes step number `step`; gives the loss before it, and presence cross-entropy, root and pose error (metres, mean over
-    /// coordinates).
+    /// Makes step number `step` by the mean gradient of these windows' parts, all of the same size but perhaps the last; gives
+    /// the loss before it, and presence cross-entropy, root and pose error (metres, mean over coordinates).
     pub fn step(
         mut self,
-        picture: Picture,
+        pictures: Vec<Picture>,
         learning_rate: f64,
         step: u64,
     ) -> Result<(Self, [f32; 4]), TrainError> {
-        let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let (outputs, trail) =
-            self.network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
-        let plain: Vec<f32> = outputs
-            .clone()
-            .inner()
-            .try_into_data()
-            .map_err(|e| TrainError::Device(e.to_string()))?
-            .iter::<f32>()
-            .collect();
-        let assignments = loss::assign(&plain, &persons, &picture.rooms);
-        let mut loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &self.device);
-        loss.total = loss.total
-            + loss::trail(trail, &picture.trails, &picture.rooms, &assignments, &self.device)
-                .mul_scalar(loss::TRAIL_WEIGHT);
-        let read = |t: Tensor<1>| -> Result<Vec<f32>, TrainError> {
-            Ok(t.inner()
-                .try_into_data()
-                .map_err(|e| TrainError::Device(e.to_string()))?
-                .iter::<f32>()
-                .collect())
-        };
-        let now: Vec<f32> = read(loss.total.clone())?.into_iter().chain(read(loss.parts)?).collect();
-        let &[total, presence, root, pose] = now.as_slice() else { return Err(TrainError::Diverged(step)) };
-        if !total.is_finite() {
+        let windows: usize = pictures.iter().map(|p| p.persons.len()).sum();
+        let learned: Vec<_> = pictures
+            .into_par_iter()
+            .map(|picture| {
+                let share = picture.persons.len() as f32 / windows as f32;
+                // Parameters of their own: gradients of one graph would wait for each other.
+                self.gradients(self.network.clone().fork(&self.device), picture, share)
+            })
+            .collect::<Result<_, _>>()?;
+        let (mut sum, mut now) = (GradientsAccumulator::new(), [0.0; 4]);
+        for (gradients, parts) in learned {
+            sum.accumulate(&self.network, gradients);
+            now.iter_mut().zip(parts).for_each(|(n, p)| *n += p);
+        }
+        if !now[0].is_finite() {
             return Err(TrainError::Diverged(step));
         }
-        let gradients = GradientsParams::from_grads(loss.total.backward(), &self.network);
-        self.network = self.optimiser.step(learning_rate, self.network, gradients);
-        Ok((self, [total, presence, root, pose]))
+        self.network = self.optimiser.step(learning_rate, self.network, sum.grads());
+        Ok((self, now))
+    }
+
+    /// The gradients of a part of the windows, and its loss and errors, all times its share.
+    fn gradients(
+        &self,
+        network: PoseNetwork,
+        picture: Picture,
+        share: f32,
+    ) -> Result<(GradientsParams, [f32; 4]), TrainError> {
+        let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
+        let (outputs, trail) =
+            network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
+        let assignments = loss::assign(&numbers(outputs.clone())?, &persons, &picture.rooms);
+        let loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &self.device);
+        let trail = loss::trail(trail, &picture.trails, &picture.rooms, &assignments, &self.device);
+        let total = (loss.total + trail.mul_scalar(loss::TRAIL_WEIGHT)).mul_scalar(share);
+        let now = Tensor::cat(vec![total.clone(), loss.parts.mul_scalar(share)], 0);
+        let now = numbers(now)?;
+        let now = std::array::from_fn(|i| now.get(i).copied().unwrap_or(f32::NAN));
+        Ok((GradientsParams::from_grads(total.backward(), &network), now))
     }
 
     /// What was learned, as a network that sees features as they are.
     pub fn finished(&self) -> PoseNetwork {
         self.whitening.taken_in(self.network.clone()).valid()
     }
+}
+
+/// A tensor's numbers, without its gradients.
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
+    let data = tensor.inner().try_into_data().map_err(|e| TrainError::Device(e.to_string()))?;
+    Ok(data.iter::<f32>().collect())
 }

@@ -5,6 +5,7 @@ mod calibrate;
 mod checkpoint;
 mod config;
 mod course;
+mod descent;
 mod learner;
 pub(crate) mod loss;
 mod scenes;
@@ -196,14 +197,14 @@ fn run_with_scenes(
     let mut average: Option<[f32; 4]> = None;
 
     let device = learner.device.clone();
-    let mut next = training.picture(step, &device);
+    let mut next = training.pictures(step, &device);
     while step < course.end(o) {
-        let picture = next;
+        let pictures = next;
         let rate = config.learning_rate(step, course.end(o));
         // The next step's windows are drawn while this one is learned from.
         let learned;
         (learned, next) =
-            rayon::join(|| learner.step(picture, rate, step), || training.picture(step + 1, &device));
+            rayon::join(|| learner.step(pictures, rate, step), || training.pictures(step + 1, &device));
         let now;
         (learner, now) = learned?;
         step += 1;

@@ -70,8 +70,8 @@ pub fn tune(
     let mut learner = Learner::new(network, whitening, config.optimiser.weight_decay, device);
     for step in 0..tuning.steps {
         let rate = config.learning_rate(step, tuning.steps);
-        let picture = windows.picture(step, &learner.device);
-        (learner, _) = learner.step(picture, rate, step)?;
+        let pictures = windows.pictures(step, &learner.device);
+        (learner, _) = learner.step(pictures, rate, step)?;
     }
     card.version += "+room";
     card.steps += tuning.steps;

@@ -9,12 +9,14 @@ use rayon::prelude::*;
 use super::{TrainConfig, whitening::Whitening};
 use crate::{
     data::{Mirror, Person, Place, Sequence, Trail},
-    input::{BINS, BLOCKS, CHANNELS, FEATURES, FIXED, block},
+    input::{BINS, CHANNELS, block},
     network::Batch,
 };
 
 /// Windows whose features say what whitens them.
 const WHITENED_BY: u64 = 2048;
+/// Most windows of a [`Picture`].
+const TOGETHER: usize = 64;
 
 /// The training scenes and recordings, and how often each is looked at.
 pub(super) struct Windows<'a> {
@@ -34,7 +36,7 @@ struct Drawn {
     joined: Vec<(usize, usize)>,
 }
 
-/// The windows of a step.
+/// Windows of a step.
 pub(super) struct Picture {
     pub batch: Batch,
     pub persons: Vec<Vec<Person>>,
@@ -50,6 +52,22 @@ struct Window {
     persons: Vec<Person>,
     trails: Vec<Trail>,
     room: [f32; 3],
+}
+
+impl Picture {
+    fn of(windows: impl Iterator<Item = Window>, device: &Device) -> Self {
+        let (mut features, mut fixed, mut links) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut persons, mut trails, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+        for window in windows {
+            features.extend(window.features);
+            fixed.extend(window.fixed);
+            links.push(window.links);
+            persons.push(window.persons);
+            trails.push(window.trails);
+            rooms.push(window.room);
+        }
+        Self { batch: Batch::from_parts(features, fixed, &links, device), persons, trails, rooms }
+    }
 }
 
 impl<'a> Windows<'a> {
@@ -73,23 +91,17 @@ impl<'a> Windows<'a> {
         &self.sequences
     }
 
-    /// The windows of a step; the same step of the same configuration sees the same.
-    pub fn picture(&self, step: u64, device: &Device) -> Picture {
+    /// The windows of a step, in parts that are learned from side by side; the same step of the same configuration sees the
+    /// same.
+    pub fn pictures(&self, step: u64, device: &Device) -> Vec<Picture> {
         let windows: Vec<Window> =
             (0..self.config.optimiser.batch).into_par_iter().map(|i| self.window(step, i as u64)).collect();
-        let links: Vec<usize> = windows.iter().map(|w| w.links).collect();
-        let total: usize = links.iter().sum();
-        let mut features = Vec::with_capacity(total * BLOCKS * FEATURES);
-        let mut fixed = Vec::with_capacity(total * FIXED);
-        let (mut persons, mut trails, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
-        for window in windows {
-            features.extend(window.features);
-            fixed.extend(window.fixed);
-            persons.push(window.persons);
-            trails.push(window.trails);
-            rooms.push(window.room);
-        }
-        Picture { batch: Batch::from_parts(features, fixed, &links, device), persons, trails, rooms }
+        let mut windows = windows.into_iter().peekable();
+        std::iter::from_fn(|| {
+            windows.peek()?;
+            Some(Picture::of(windows.by_ref().take(TOGETHER), device))
+        })
+        .collect()
     }
 
     /// What whitens the features of windows that are drawn as for a step.
