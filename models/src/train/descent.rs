@@ -13,6 +13,8 @@ const BETA: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-5;
 /// A parameter's gradient is shortened to this length.
 const LONGEST: f64 = 1.0;
+/// A smaller mean of gradients is none: of weights that learn nothing it would shrink to numbers that a processor is slow with.
+const LEAST: f32 = 1e-30;
 /// Numbers that a thread takes at once.
 const PART: usize = 1 << 14;
 
@@ -90,8 +92,10 @@ impl Change {
         parts.for_each(|((w, g), (m, v))| {
             for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
                 let g = g * shorter;
-                *m = *m * BETA[0] + g * (1.0 - BETA[0]);
-                *v = *v * BETA[1] + g * g * (1.0 - BETA[1]);
+                let mean = *m * BETA[0] + g * (1.0 - BETA[0]);
+                let square = *v * BETA[1] + g * g * (1.0 - BETA[1]);
+                *m = if mean.abs() < LEAST { 0.0 } else { mean };
+                *v = if square < LEAST { 0.0 } else { square };
                 let [first, second] = self.corrections;
                 *w = *w * self.keep - self.rate * (*m * first) / ((*v * second).sqrt() + EPSILON);
             }
