@@ -44,12 +44,17 @@ impl Network {
 
     /// The network; `None` where no site may show poses by the weights that are asked for.
     pub fn load(&self, section: &ModelSection) -> anyhow::Result<Option<Loaded>> {
-        let weights = section.source();
-        let shipped = matches!(weights, Weights::Shipped);
+        let asked = section.source();
+        let shipped = matches!(asked, Weights::Shipped);
         if shipped && !self.experimental && self.sites.iter().all(|(_, people)| people.is_none()) {
             tracing::info!("no site has earned poses: presence and motion only");
             return Ok(None);
         }
+        // The room that they were taught is better known to its own.
+        let weights = match asked {
+            Weights::Shipped if self.sites.iter().all(|(_, people)| people.is_some()) => Weights::DemoRoom,
+            other => other,
+        };
         let named = || format!("model.weights: {}", section.weights.display());
         let loaded = Predictor::load_on(&weights, self.compute.clone());
         let predictor = if shipped { loaded? } else { loaded.with_context(named)? };

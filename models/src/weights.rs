@@ -15,8 +15,11 @@ use crate::{
     skeleton::Keypoints,
 };
 
-/// The weights that ship with the program.
+/// The weights that ship with the program, of any room (`configs/pose.toml`).
 pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/pose.safetensors");
+
+/// The weights that ship with the program, of the demo room alone (`configs/room.toml`).
+pub const DEMO_ROOM_WEIGHTS: &[u8] = include_bytes!("../weights/demo-room.safetensors");
 
 /// Version of the network's structure and of its input; weights of another version are refused.
 pub const FORMAT: u32 = 3;

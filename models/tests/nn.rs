@@ -12,7 +12,7 @@ use invispose_models::{
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
     sim::{Simulator, Split},
     train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
-    weights::{self, DEFAULT_WEIGHTS},
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS},
 };
 
 fn predictor() -> &'static Predictor {
@@ -59,13 +59,19 @@ fn moved(a: &[Detection], b: &[Detection]) -> f32 {
 
 #[test]
 fn the_shipped_weights_have_a_card_and_fit_in_four_megabytes() {
-    assert!(DEFAULT_WEIGHTS.len() < 4_000_000, "{}", DEFAULT_WEIGHTS.len());
-    let card = predictor().card();
-    assert!(card.steps > 0 && card.windows > 0 && !card.config.is_empty() && !card.metrics.is_empty());
-    assert!(TrainConfig::from_toml(&card.config).is_ok());
-    let d = predictor().describe();
-    assert_eq!(d.device, "cpu (flex)");
-    assert!(d.parameters * 2 < DEFAULT_WEIGHTS.len());
+    for (weights, bytes, name) in
+        [(Weights::Shipped, DEFAULT_WEIGHTS, "pose"), (Weights::DemoRoom, DEMO_ROOM_WEIGHTS, "demo-room")]
+    {
+        assert!(bytes.len() < 4_000_000, "{}", bytes.len());
+        let predictor = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
+        let card = predictor.card();
+        assert_eq!(card.name, name);
+        assert!(card.steps > 0 && card.windows > 0 && !card.config.is_empty() && !card.metrics.is_empty());
+        assert!(TrainConfig::from_toml(&card.config).is_ok());
+        let d = predictor.describe();
+        assert_eq!(d.device, "cpu (flex)");
+        assert!(d.parameters * 2 < bytes.len());
+    }
 }
 
 #[test]

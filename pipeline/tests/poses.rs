@@ -1,4 +1,4 @@
-//! The whole pipeline with the shipped network shows a simulated person where the simulator has them.
+//! The whole pipeline with the demo room's network shows a simulated person where the simulator has them.
 #![cfg(feature = "nn")]
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +27,7 @@ fn a_person_is_shown_where_the_simulator_has_them() {
         let SpecKind::Sim(sim) = &spec.kind else { panic!("{uri} is simulated") };
         let site = sources::sim::site(sim, "demo").unwrap();
         let source = (uri.clone(), spec.open().unwrap());
-        let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).unwrap();
+        let predictor = Predictor::load(&Weights::DemoRoom, DeviceChoice::Cpu).unwrap();
         let (to, frames) = unbounded();
         let builder = PipelineBuilder::new(Health::default())
             .site(SiteSetup { calibrated: true, ..SiteSetup::new(site, vec![source]) })

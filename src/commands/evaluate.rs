@@ -35,8 +35,8 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
 
 fn recorded(config: &Config, suite: &str, args: &Evaluate) -> anyhow::Result<()> {
     let data = args.data.as_deref().with_context(|| format!("--suite {suite} needs --data DIR"))?;
-    if args.weights.is_some() {
-        return pose::recorded(sets::named(suite)?, data, args);
+    if let Some(weights) = &args.weights {
+        return pose::recorded(sets::named(suite)?, data, weights, args);
     }
     let report = evaluation::run(suite, data).context("no such suite")??;
     if let Some(folder) = &args.plots {

@@ -9,7 +9,7 @@ mod reliability;
 mod sums;
 mod tally;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ impl Suite {
 pub struct Report {
     /// Which scenes.
     pub suite: Suite,
-    /// Name and version of the model.
+    /// Name and version of the model, or of both where the demo room has another than other rooms.
     pub model: String,
     /// Windows looked at.
     pub frames: usize,
@@ -159,13 +159,36 @@ pub enum EvaluateError {
     Predict(#[from] PredictError),
 }
 
+/// What is evaluated: one network everywhere, or one in the demo room and another in all others.
+pub struct Networks {
+    /// Of the demo room.
+    pub demo: Predictor,
+    /// Of other rooms, where it is not the same.
+    pub others: Option<Predictor>,
+}
+
+impl Networks {
+    fn of(&self, place: Place) -> &Predictor {
+        match (place, &self.others) {
+            (Place::Random, Some(others)) => others,
+            _ => &self.demo,
+        }
+    }
+
+    /// Names and versions of those that look at these scenes.
+    fn model(&self, jobs: &[Job]) -> String {
+        let names: BTreeSet<String> = jobs.iter().map(|job| self.of(job.place).model()).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Evaluates on a suite. `progress` gets scenes done and in all.
 ///
 /// # Errors
 /// When a scene cannot be simulated or the device fails.
 pub fn run(
     suite: Suite,
-    predictor: &Predictor,
+    networks: &Networks,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, EvaluateError> {
     let jobs = suite.jobs();
@@ -174,6 +197,7 @@ pub fn run(
     for (done, chunk) in jobs.chunks(8).enumerate() {
         let sequences = chunk.par_iter().map(data::simulate).collect::<Result<Vec<_>, _>>()?;
         for (i, sequence) in sequences.iter().enumerate() {
+            let predictor = networks.of(sequence.place);
             sums.add(predictor, sequence)?;
             if (done * 8 + i) % (jobs.len() / EXAMPLES).max(1) == 0 {
                 sums.keep_example(predictor, sequence)?;
@@ -181,7 +205,8 @@ pub fn run(
         }
         progress((done * 8 + chunk.len()).min(jobs.len()), jobs.len());
     }
-    Ok(sums.report(suite, predictor))
+    let predictor = networks.of(jobs.first().map_or(Place::Demo, |job| job.place));
+    Ok(Report { model: networks.model(&jobs), ..sums.report(suite, predictor) })
 }
 
 /// Scores by number of people, over sequences of which the network is not shown everything.

@@ -20,7 +20,7 @@ use crate::{
     evaluate::metrics::distance,
     input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
     network::{Batch, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
-    weights::{self, DEFAULT_WEIGHTS, ModelCard},
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, ModelCard},
 };
 
 /// A person as the network sees them at the end of a window.
@@ -39,8 +39,10 @@ pub struct Detection {
 /// Where weights come from.
 #[derive(Clone, Debug)]
 pub enum Weights {
-    /// Those that ship with the program.
+    /// Those that ship with the program, of any room.
     Shipped,
+    /// Those that ship with the program, of the demo room alone.
+    DemoRoom,
     /// A safetensors file.
     File(PathBuf),
     /// A safetensors file's bytes.
@@ -111,6 +113,7 @@ impl Predictor {
     pub fn load_on(weights: &Weights, compute: Compute) -> Result<Self, LoadError> {
         let (network, card) = match weights {
             Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, compute.device())?,
+            Weights::DemoRoom => weights::from_bytes(DEMO_ROOM_WEIGHTS, compute.device())?,
             Weights::File(path) => weights::from_file(path, compute.device())?,
             Weights::Bytes(bytes) => weights::from_bytes(bytes, compute.device())?,
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
-use invispose_models::evaluate::{self, Scores, Suite};
+use invispose_models::evaluate::{self, Networks, Scores, Suite};
 use invispose_models::predictor::{Predictor, Weights};
 
 use invispose_pipeline::evaluation::sets::{self, PublicSet};
@@ -18,9 +18,15 @@ use crate::output;
 
 /// Evaluates, prints the report and, with `--plots`, writes it as Markdown with pictures.
 pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
-    let predictor = predictor(args)?;
+    let networks = match &args.weights {
+        Some(path) => Networks { demo: predictor(args, Weights::File(path.clone()))?, others: None },
+        None => Networks {
+            demo: predictor(args, Weights::DemoRoom)?,
+            others: Some(predictor(args, Weights::Shipped)?),
+        },
+    };
     let bar = ProgressBar::new(1);
-    let report = evaluate::run(suite, &predictor, |done, total| {
+    let report = evaluate::run(suite, &networks, |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
@@ -39,9 +45,9 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
 }
 
 /// Measures on the test part of a public set, and prints the report.
-pub fn recorded(set: &PublicSet, data: &Path, args: &Evaluate) -> anyhow::Result<()> {
+pub fn recorded(set: &PublicSet, data: &Path, weights: &Path, args: &Evaluate) -> anyhow::Result<()> {
     ensure!(args.plots.is_none(), "--plots: nothing is drawn of a network on {}", set.name);
-    let predictor = predictor(args)?;
+    let predictor = predictor(args, Weights::File(weights.to_owned()))?;
     let bar = ProgressBar::new(1);
     let report = sets::measure(set, data, args.split.as_deref(), &predictor, |done, total| {
         bar.set_length(total as u64);
@@ -51,8 +57,7 @@ pub fn recorded(set: &PublicSet, data: &Path, args: &Evaluate) -> anyhow::Result
     understanding::print(&report, args.json)
 }
 
-fn predictor(args: &Evaluate) -> anyhow::Result<Predictor> {
-    let weights = args.weights.clone().map_or(Weights::Shipped, Weights::File);
+fn predictor(args: &Evaluate, weights: Weights) -> anyhow::Result<Predictor> {
     let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
     let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
     Predictor::load(&weights, device).context(shown)
