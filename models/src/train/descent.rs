@@ -25,7 +25,7 @@ pub(super) struct Descent {
 }
 
 impl Descent {
-    pub fn new(weight_decay: f32) -> ModuleOptimizer {
+    pub fn optimiser(weight_decay: f32) -> ModuleOptimizer {
         Self { weight_decay }.into()
     }
 }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn it_moves_as_the_library_s_does() {
-        let ours = learned(Descent::new(0.02));
+        let ours = learned(Descent::optimiser(0.02));
         let clipping = GradientClippingConfig::Norm(LONGEST as f32);
         let library =
             learned(AdamWConfig::new().with_weight_decay(0.02).with_grad_clipping(Some(clipping)).init());

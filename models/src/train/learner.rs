@@ -21,7 +21,7 @@ pub(super) struct Learner {
 impl Learner {
     /// Of a network that sees whitened features, on a device that keeps track of gradients.
     pub fn new(network: PoseNetwork, whitening: Whitening, weight_decay: f32, device: Device) -> Self {
-        let optimiser = Descent::new(weight_decay);
+        let optimiser = Descent::optimiser(weight_decay);
         Self { network, whitening, optimiser, device }
     }
 
