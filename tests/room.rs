@@ -66,7 +66,7 @@ fn room(dir: &Path) -> Vec<Value> {
         output(&[&all[..], more].concat(), dir);
     };
     simulate("empty.ivr", "0", "20", &[]);
-    simulate("someone.ivr", "1", "90", &["--truth", "truth.jsonl"]);
+    simulate("someone.ivr", "1", "180", &["--truth", "truth.jsonl"]);
     output(&["calibrate", "baseline", "--data-dir", "data", "--source", "recording:empty.ivr"], dir);
     let truth = std::fs::read_to_string(dir.join("truth.jsonl")).unwrap();
     truth.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -95,7 +95,7 @@ fn a_camera_and_a_walk_teach_the_network_a_room() {
     assert!((offset - BEHIND_S).abs() < 0.15, "{answer}");
     let error = |when: &str| answer[when]["1"]["mpjpe_mm"].as_f64().unwrap();
     assert!(answer["windows_learned"].as_u64().unwrap() > 200, "{answer}");
-    // In a room never seen a minute of labels is worth something.
+    // In a room never seen some minutes of labels are worth something; one minute may not be.
     assert!(error("after") < error("before"), "{answer}");
     assert!(answer["better"] == true && dir.join("lab.safetensors").exists(), "{answer}");
 
