@@ -187,16 +187,10 @@ impl Batch {
 impl PoseNetwork {
     /// `[windows, SLOTS, OUTPUTS]`, see [`Slot`].
     pub fn forward(&self, batch: Batch) -> Tensor<3> {
-        self.forward_with_trail(batch).0
+        self.forward_encoded(batch, |features| self.encode.forward(features)).0
     }
 
-    /// As [`Self::forward`], and where each slot's root was at the end of each span as far as the span alone tells,
-    /// `[windows, SPANS, SLOTS * 3]` in the units of [`Slot::ROOT`].
-    fn forward_with_trail(&self, batch: Batch) -> (Tensor<3>, Tensor<3>) {
-        self.forward_encoded(batch, |features| self.encode.forward(features))
-    }
-
-    /// As [`Self::forward_with_trail`], with another first layer's weights, as [`Self::with_encoder`] has them.
+    /// As [`Self::forward_encoded`], by a first layer of other weights, as [`Self::with_encoder`] has them.
     pub(crate) fn forward_with_encoder(
         &self,
         batch: Batch,
@@ -217,6 +211,8 @@ impl PoseNetwork {
         self
     }
 
+    /// By this first layer: as [`Self::forward`], and where each slot's root was at the end of each span as far as the span
+    /// alone tells, `[windows, SPANS, SLOTS * 3]` in the units of [`Slot::ROOT`].
     fn forward_encoded(
         &self,
         batch: Batch,

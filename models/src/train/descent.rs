@@ -48,16 +48,15 @@ impl Optimizer for Descent {
             || (nothing(), nothing()),
             |s| (s.moment_1.into_data_as::<f32>(), s.moment_2.into_data_as::<f32>()),
         );
-        let (mut w, mut g) = (tensor.into_data_as::<f32>(), grad.into_data_as::<f32>());
+        let (mut w, g) = (tensor.into_data_as::<f32>(), grad.into_data_as::<f32>());
         let change = Change {
             rate: lr as f32,
             keep: 1.0 - lr as f32 * self.weight_decay,
             corrections: BETA.map(|b| 1.0 / (1.0 - b.powi(time as i32))),
         };
-        change.make(numbers(&mut w), numbers(&mut g), numbers(&mut m), numbers(&mut v));
+        change.make(numbers(&mut w), g.as_slice().unwrap_or_default(), numbers(&mut m), numbers(&mut v));
         let tensor = |data| Tensor::from_data(data, &device);
-        let momentum =
-            AdaptiveMomentumState::new(time, Tensor::from_data(m, &device), Tensor::from_data(v, &device));
+        let momentum = AdaptiveMomentumState::new(time, tensor(m), tensor(v));
         (tensor(w), Some(AdamWState::new(momentum)))
     }
 
@@ -80,7 +79,7 @@ struct Change {
 
 impl Change {
     /// Moves `w` against the gradient `g`, whose moments are `m` and `v`.
-    fn make(&self, w: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    fn make(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         // Parts of one size, added up in order: the same sum on any number of cores.
         let squares: Vec<f64> =
             g.par_chunks(PART).map(|g| g.iter().map(|g| f64::from(*g).powi(2)).sum()).collect();

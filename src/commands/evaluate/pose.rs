@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Networks, Scores, Suite};
-use invispose_models::predictor::{Predictor, Weights};
+use invispose_models::predictor::{Compute, Predictor, Weights};
 
 use invispose_pipeline::evaluation::sets::{self, PublicSet};
 
@@ -18,11 +18,12 @@ use crate::output;
 
 /// Evaluates, prints the report and, with `--plots`, writes it as Markdown with pictures.
 pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
+    let device = device(args)?;
     let networks = match &args.weights {
-        Some(path) => Networks { demo: predictor(args, Weights::File(path.clone()))?, others: None },
+        Some(path) => Networks { demo: predictor(args, Weights::File(path.clone()), device)?, others: None },
         None => Networks {
-            demo: predictor(args, Weights::DemoRoom)?,
-            others: Some(predictor(args, Weights::Shipped)?),
+            demo: predictor(args, Weights::DemoRoom, device.clone())?,
+            others: Some(predictor(args, Weights::Shipped, device)?),
         },
     };
     let bar = ProgressBar::new(1);
@@ -47,7 +48,7 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
 /// Measures on the test part of a public set, and prints the report.
 pub fn recorded(set: &PublicSet, data: &Path, weights: &Path, args: &Evaluate) -> anyhow::Result<()> {
     ensure!(args.plots.is_none(), "--plots: nothing is drawn of a network on {}", set.name);
-    let predictor = predictor(args, Weights::File(weights.to_owned()))?;
+    let predictor = predictor(args, Weights::File(weights.to_owned()), device(args)?)?;
     let bar = ProgressBar::new(1);
     let report = sets::measure(set, data, args.split.as_deref(), &predictor, |done, total| {
         bar.set_length(total as u64);
@@ -57,10 +58,18 @@ pub fn recorded(set: &PublicSet, data: &Path, weights: &Path, args: &Evaluate) -
     understanding::print(&report, args.json)
 }
 
-fn predictor(args: &Evaluate, weights: Weights) -> anyhow::Result<Predictor> {
-    let device = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
-    let shown = args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string());
-    Predictor::load(&weights, device).context(shown)
+fn device(args: &Evaluate) -> anyhow::Result<Compute> {
+    let choice = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
+    Compute::open(choice).context(shown(args))
+}
+
+fn predictor(args: &Evaluate, weights: Weights, device: Compute) -> anyhow::Result<Predictor> {
+    Predictor::load_on(&weights, device).context(shown(args))
+}
+
+/// What errors call the weights.
+fn shown(args: &Evaluate) -> String {
+    args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string())
 }
 
 fn print_pose(out: &mut dyn Write, report: &evaluate::Report) -> io::Result<()> {
