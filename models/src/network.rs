@@ -6,11 +6,15 @@
 //! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
+mod on_cpu;
+
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
     tensor::{Device, Tensor, TensorData, activation::relu, module::linear},
 };
+
+pub(crate) use on_cpu::CpuNetwork;
 
 use crate::input::{BLOCKS, FEATURES, FIXED, Input, floor_centre};
 

@@ -1,12 +1,17 @@
-//! Cleanup on the CPU: one pass over each packet while it lies in the first-level cache, vector units filled by
-//! 16-lane chunks that are compiled for AVX-512, AVX2 and the baseline and chosen at run time.
+//! Cleanup and the layers of a network on the CPU. Cleanup is one pass over each packet while it lies in the first-level
+//! cache, vector units filled by 16-lane chunks that are compiled for AVX-512, AVX2 and the baseline and chosen at run
+//! time.
 
+mod dense;
 mod hampel;
 mod packet;
 pub(crate) mod simd;
 mod window;
 
-pub use self::simd::{ATAN2_ERROR, LOG2_ERROR, Level, atan2_slice, log2_slice};
+pub use self::{
+    dense::{Dense, Finish},
+    simd::{ATAN2_ERROR, LOG2_ERROR, Level, atan2_slice, log2_slice},
+};
 use self::{
     packet::{Out, Scratch, Tables},
     window::WindowScratch,

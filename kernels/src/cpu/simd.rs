@@ -90,6 +90,8 @@ impl Supported {
 
 /// Sixteen `f32`s.
 pub(crate) trait Vector: Copy {
+    /// There are 32 registers, each of which holds one.
+    const WIDE_REGISTERS: bool;
     fn splat(x: f32) -> Self;
     /// `x[at..at + LANES]`.
     fn load(x: &[f32], at: usize) -> Self;
@@ -188,6 +190,7 @@ macro_rules! lanes {
 }
 
 impl Vector for Plain {
+    const WIDE_REGISTERS: bool = false;
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Plain([x; LANES])
@@ -323,6 +326,7 @@ mod x86 {
     }
 
     impl Vector for Avx2 {
+        const WIDE_REGISTERS: bool = false;
         #[inline(always)]
         fn splat(x: f32) -> Self {
             unsafe { Avx2(_mm256_set1_ps(x), _mm256_set1_ps(x)) }
@@ -447,6 +451,7 @@ mod x86 {
     }
 
     impl Vector for Avx512 {
+        const WIDE_REGISTERS: bool = true;
         #[inline(always)]
         fn splat(x: f32) -> Self {
             unsafe { Avx512(_mm512_set1_ps(x)) }

@@ -4,6 +4,7 @@
 mod breathing;
 mod cleanup;
 mod data;
+mod dense;
 mod discriminant;
 mod goldens;
 mod operations;

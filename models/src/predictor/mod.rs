@@ -19,7 +19,7 @@ pub use on_gpu::DeviceWindow;
 use crate::{
     evaluate::metrics::distance,
     input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
-    network::{Batch, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
+    network::{Batch, CpuNetwork, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
     weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, ModelCard},
 };
 
@@ -88,6 +88,8 @@ const CHUNK: usize = 32;
 #[derive(Debug)]
 pub struct Predictor {
     network: PoseNetwork,
+    /// The same where it computes on the CPU.
+    on_cpu: Option<CpuNetwork>,
     card: ModelCard,
     compute: Compute,
     /// Where the weights came from, to load them again on the CPU.
@@ -127,6 +129,7 @@ impl Predictor {
 
     fn from_parts(network: PoseNetwork, card: ModelCard, compute: Compute) -> Self {
         Self {
+            on_cpu: if compute.is_gpu() { None } else { CpuNetwork::new(&network) },
             network,
             card,
             compute,
@@ -215,6 +218,9 @@ impl Predictor {
         };
         if let Some(bad) = inputs.iter().position(|i| !fits(i)) {
             return Err(PredictError::Shape(bad));
+        }
+        if let Some(network) = &self.on_cpu {
+            return Ok(network.forward(inputs));
         }
         let mut outputs = Vec::with_capacity(inputs.len() * SLOTS * OUTPUTS);
         for chunk in inputs.chunks(CHUNK) {

@@ -1,0 +1,205 @@
+//! The network on the CPU without tensors: layers packed once, each with what follows it in one pass, windows side by side.
+
+use burn::{
+    nn::{LayerNormConfig, Linear},
+    tensor::{Tensor, TensorData},
+};
+use invispose_kernels::cpu::{Dense, Finish, Level};
+use rayon::prelude::*;
+
+use super::{BLOCKS, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS};
+use crate::input::{Input, LinkInput};
+
+/// Most windows that one thread looks at together.
+const TOGETHER: usize = 8;
+
+/// A [`PoseNetwork`] whose weights do not change.
+#[derive(Debug)]
+pub(crate) struct CpuNetwork {
+    fixed: Dense,
+    encode: Dense,
+    encode_modulation: Dense,
+    block: Dense,
+    block_modulation: Dense,
+    span: Dense,
+    trail: Dense,
+    trunk: Dense,
+    norm: Norm,
+    inner: Dense,
+    outer: Dense,
+    head: Dense,
+}
+
+/// Layer normalisation (Ba et al., 2016).
+#[derive(Debug)]
+struct Norm {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    epsilon: f32,
+}
+
+impl CpuNetwork {
+    /// With a network's weights; `None` where its device does not give them.
+    pub fn new(network: &PoseNetwork) -> Option<Self> {
+        let level = Level::detect();
+        let dense = |layer: &Linear| {
+            let bias = match &layer.bias {
+                Some(bias) => numbers(bias.val())?,
+                None => vec![0.0; layer.weight.dims()[1]],
+            };
+            Some(Dense::new(level, &numbers(layer.weight.val())?, &bias))
+        };
+        let (residual, norm) = (&network.trunk_block, &network.trunk_block.norm);
+        let gamma = numbers(norm.gamma.val())?;
+        let beta = norm.beta.as_ref().map_or_else(|| Some(vec![0.0; gamma.len()]), |b| numbers(b.val()))?;
+        Some(Self {
+            fixed: dense(&network.fixed)?,
+            encode: dense(&network.encode)?,
+            encode_modulation: dense(&network.encode_modulation)?,
+            block: dense(&network.block)?,
+            block_modulation: dense(&network.block_modulation)?,
+            span: dense(&network.span)?,
+            trail: dense(&network.trail)?,
+            trunk: dense(&network.trunk)?,
+            norm: Norm { gamma, beta, epsilon: LayerNormConfig::new(1).epsilon as f32 },
+            inner: dense(&residual.inner)?,
+            outer: dense(&residual.outer)?,
+            head: dense(&network.head)?,
+        })
+    }
+
+    /// `[windows][SLOTS][OUTPUTS]`, see [`super::Slot`]. A window's answer does not depend on its company.
+    pub fn forward(&self, inputs: &[Input]) -> Vec<f32> {
+        let mut out = vec![0.0; inputs.len() * SLOTS * OUTPUTS];
+        if inputs.len() == 1 {
+            // Another thread would have to be woken for a few dozen microseconds of work.
+            self.windows(inputs, &mut out);
+            return out;
+        }
+        let together = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
+        out.par_chunks_mut(together * SLOTS * OUTPUTS)
+            .zip(inputs.par_chunks(together))
+            .for_each(|(out, inputs)| self.windows(inputs, out));
+        out
+    }
+
+    fn windows(&self, inputs: &[Input], out: &mut [f32]) {
+        let (block, span, trunk) = (self.block.outputs(), self.span.outputs(), self.trunk.outputs());
+        let mut site = vec![0.0; inputs.len() * BLOCKS * block];
+        for (input, site) in inputs.iter().zip(site.chunks_exact_mut(BLOCKS * block)) {
+            self.mean_over_links(&input.links, site);
+        }
+        // `[MERGE * block]` of each span are next to each other already.
+        let spans = inputs.len() * SPANS;
+        let mut code = vec![0.0; spans * span];
+        self.span.apply(&site, Finish::Relu, &mut code);
+        let mut trail = vec![0.0; spans * ROOTS];
+        self.trail.apply(&code, Finish::Plain, &mut trail);
+        let rows = code.chunks_exact(span).zip(trail.chunks_exact(ROOTS));
+        let both: Vec<f32> = rows.flat_map(|(code, trail)| code.iter().chain(trail).copied()).collect();
+        let mut site = vec![0.0; inputs.len() * trunk];
+        self.trunk.apply(&both, Finish::Plain, &mut site);
+        let mut inner = vec![0.0; site.len()];
+        self.inner.apply(&self.norm.of(&site), Finish::Relu, &mut inner);
+        self.outer.apply(&inner, Finish::Added, &mut site);
+        // What is no number stays none.
+        site.iter_mut().filter(|v| **v < 0.0).for_each(|v| *v = 0.0);
+        self.head.apply(&site, Finish::Plain, out);
+    }
+
+    /// The mean of the links' codes, `[BLOCKS][block]`.
+    fn mean_over_links(&self, links: &[LinkInput], site: &mut [f32]) {
+        let share = 1.0 / links.len() as f32;
+        for link in links {
+            site.iter_mut().zip(self.code(link)).for_each(|(s, c)| *s += share * c);
+        }
+    }
+
+    /// A link's code, `[BLOCKS][block]`.
+    fn code(&self, link: &LinkInput) -> Vec<f32> {
+        let mut known = vec![0.0; self.fixed.outputs()];
+        self.fixed.apply(&link.fixed, Finish::Relu, &mut known);
+        let modulated = |layer: &Dense, modulation: &Dense, x: &[f32]| {
+            let mut by = vec![0.0; modulation.outputs()];
+            modulation.apply(&known, Finish::Plain, &mut by);
+            let mut out = vec![0.0; BLOCKS * layer.outputs()];
+            layer.apply(x, Finish::Modulated { by: &by, every: BLOCKS }, &mut out);
+            out
+        };
+        let code = modulated(&self.encode, &self.encode_modulation, &link.features);
+        modulated(&self.block, &self.block_modulation, &code)
+    }
+}
+
+impl Norm {
+    /// Of each row.
+    fn of(&self, rows: &[f32]) -> Vec<f32> {
+        let width = self.gamma.len();
+        let mut out = Vec::with_capacity(rows.len());
+        for row in rows.chunks_exact(width) {
+            let mean = row.iter().sum::<f32>() / width as f32;
+            let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / width as f32;
+            let scale = 1.0 / (variance + self.epsilon).sqrt();
+            let parts = row.iter().zip(&self.gamma).zip(&self.beta);
+            out.extend(parts.map(|((v, gamma), beta)| (v - mean) * scale * gamma + beta));
+        }
+        out
+    }
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Option<Vec<f32>> {
+    let data: TensorData = tensor.try_into_data().ok()?;
+    Some(data.iter::<f32>().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{
+        input::{FEATURES, FIXED},
+        network::{Batch, NetworkConfig},
+    };
+
+    fn window(links: usize, seed: usize) -> Input {
+        let number = |i: usize| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0;
+        let link = |l: usize| LinkInput {
+            features: (0..BLOCKS * FEATURES).map(|i| number(i + 31 * l)).collect(),
+            fixed: (0..FIXED).map(|i| number(i * 3 + 17 * l)).collect(),
+        };
+        Input { room_m: [5.0, 4.0, 2.5], links: (0..links).map(link).collect(), coverage: 1.0 }
+    }
+
+    #[test]
+    fn answers_are_those_of_the_tensors_and_the_same_bits_in_any_company() {
+        let device = Device::flex();
+        device.seed(1);
+        // Widths that fill no vector, and those that are shipped.
+        let odd = NetworkConfig { fixed: 7, encode: 33, block: 17, span: 5, trunk: 50 };
+        for config in [odd, NetworkConfig::default()] {
+            let network = config.init(&device);
+            let on_cpu = CpuNetwork::new(&network).unwrap();
+            let windows: Vec<Input> = (0..11).map(|i| window(1 + i % 4, i)).collect();
+            let want = numbers(network.forward(Batch::new(&windows, &device))).unwrap();
+            let got = on_cpu.forward(&windows);
+            assert_eq!(got.len(), want.len());
+            assert!(want.iter().any(|v| v.abs() > 0.01));
+            for (g, w) in got.iter().zip(&want) {
+                assert!((g - w).abs() < 1e-4, "{g} {w}");
+            }
+            for (window, together) in windows.iter().zip(got.chunks_exact(SLOTS * OUTPUTS)) {
+                assert_eq!(on_cpu.forward(std::slice::from_ref(window)), together);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_does_not_become_one() {
+        let network = NetworkConfig::default().init(&Device::flex());
+        let mut input = window(2, 1);
+        input.links[1].features[5] = f32::NAN;
+        assert!(CpuNetwork::new(&network).unwrap().forward(&[input]).iter().all(|v| v.is_nan()));
+    }
+}
