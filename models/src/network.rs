@@ -315,7 +315,7 @@ impl Slot<'_> {
 mod tests {
     use super::*;
 
-    fn input(links: usize, seed: usize) -> Input {
+    pub(super) fn input(links: usize, seed: usize) -> Input {
         let number = |i: usize| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0;
         Input {
             room_m: [5.0, 4.0, 2.5],

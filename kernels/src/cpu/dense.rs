@@ -81,21 +81,16 @@ impl Dense {
                 "a scale and a shift for {rows} rows"
             );
         }
-        product(self.level, self, x, finish, out);
-    }
-}
-
-/// Tiles of a panel's columns by as many rows as leave its sums and a row of weights in the registers, all of about the same height.
-fn product(level: Supported, dense: &Dense, x: &[f32], finish: Finish<'_>, out: &mut [f32]) {
-    let most = if level.level() == Level::Avx512 { 12 } else { 6 };
-    let rows = x.len() / dense.inputs.max(1);
-    let tiles = rows.div_ceil(most);
-    for column in (0..dense.outputs).step_by(PANEL) {
-        let mut first = 0;
-        for tile in 0..tiles {
-            let end = (tile + 1) * rows / tiles;
-            of_height(level, end - first, &Place { dense, x, finish, first, column }, out);
-            first = end;
+        // As many rows as leave a tile's sums and a row of weights in the registers; all tiles of about the same height.
+        let most = if self.level.level() == Level::Avx512 { 12 } else { 6 };
+        let tiles = rows.div_ceil(most);
+        for column in (0..self.outputs).step_by(PANEL) {
+            let mut first = 0;
+            for tile in 0..tiles {
+                let end = (tile + 1) * rows / tiles;
+                of_height(end - first, &Place { dense: self, x, finish, first, column }, out);
+                first = end;
+            }
         }
     }
 }
@@ -113,7 +108,8 @@ macro_rules! heights {
             }
         })*
 
-        fn of_height(level: Supported, rows: usize, place: &Place<'_>, out: &mut [f32]) {
+        fn of_height(rows: usize, place: &Place<'_>, out: &mut [f32]) {
+            let level = place.dense.level;
             match rows {
                 $($rows => for_level!(level, $name(place: &Place<'_>, out: &mut [f32])),)*
                 _ => {}

@@ -7,7 +7,7 @@ use burn::{
 use invispose_kernels::cpu::{Dense, Finish, Level};
 use rayon::prelude::*;
 
-use super::{BLOCKS, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS};
+use super::{BLOCKS, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, bias};
 use crate::input::{Input, LinkInput};
 
 /// Most windows that one thread looks at together.
@@ -42,13 +42,8 @@ impl CpuNetwork {
     /// With a network's weights; `None` where its device does not give them.
     pub fn new(network: &PoseNetwork) -> Option<Self> {
         let level = Level::detect();
-        let dense = |layer: &Linear| {
-            let bias = match &layer.bias {
-                Some(bias) => numbers(bias.val())?,
-                None => vec![0.0; layer.weight.dims()[1]],
-            };
-            Some(Dense::new(level, &numbers(layer.weight.val())?, &bias))
-        };
+        let dense =
+            |layer: &Linear| Some(Dense::new(level, &numbers(layer.weight.val())?, &numbers(bias(layer))?));
         let (residual, norm) = (&network.trunk_block, &network.trunk_block.norm);
         let gamma = numbers(norm.gamma.val())?;
         let beta = norm.beta.as_ref().map_or_else(|| Some(vec![0.0; gamma.len()]), |b| numbers(b.val()))?;
@@ -158,19 +153,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::{
-        input::{FEATURES, FIXED},
-        network::{Batch, NetworkConfig},
-    };
-
-    fn window(links: usize, seed: usize) -> Input {
-        let number = |i: usize| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0;
-        let link = |l: usize| LinkInput {
-            features: (0..BLOCKS * FEATURES).map(|i| number(i + 31 * l)).collect(),
-            fixed: (0..FIXED).map(|i| number(i * 3 + 17 * l)).collect(),
-        };
-        Input { room_m: [5.0, 4.0, 2.5], links: (0..links).map(link).collect(), coverage: 1.0 }
-    }
+    use crate::network::{Batch, NetworkConfig, tests::input};
 
     #[test]
     fn answers_are_those_of_the_tensors_and_the_same_bits_in_any_company() {
@@ -181,7 +164,7 @@ mod tests {
         for config in [odd, NetworkConfig::default()] {
             let network = config.init(&device);
             let on_cpu = CpuNetwork::new(&network).unwrap();
-            let windows: Vec<Input> = (0..11).map(|i| window(1 + i % 4, i)).collect();
+            let windows: Vec<Input> = (0..11).map(|i| input(1 + i % 4, i)).collect();
             let want = numbers(network.forward(Batch::new(&windows, &device))).unwrap();
             let got = on_cpu.forward(&windows);
             assert_eq!(got.len(), want.len());
@@ -198,8 +181,8 @@ mod tests {
     #[test]
     fn what_is_no_number_does_not_become_one() {
         let network = NetworkConfig::default().init(&Device::flex());
-        let mut input = window(2, 1);
-        input.links[1].features[5] = f32::NAN;
-        assert!(CpuNetwork::new(&network).unwrap().forward(&[input]).iter().all(|v| v.is_nan()));
+        let mut window = input(2, 1);
+        window.links[1].features[5] = f32::NAN;
+        assert!(CpuNetwork::new(&network).unwrap().forward(&[window]).iter().all(|v| v.is_nan()));
     }
 }
