@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use half::f16;
+
 use super::simd::{LANES, Level, Supported, Vector, for_level};
 
 /// Columns of a panel of packed weights.
@@ -13,12 +15,23 @@ const PANEL: usize = 2 * LANES;
 pub struct Dense {
     inputs: usize,
     outputs: usize,
-    /// `[panel][input][PANEL]`, 0 beyond the last column.
-    weights: Vec<f32>,
+    weights: Packed,
     /// `[panel][PANEL]`.
     bias: Vec<f32>,
     level: Supported,
 }
+
+/// Weights, `[panel][input][PANEL]`, 0 beyond the last column.
+#[derive(Clone, Debug)]
+enum Packed {
+    /// As they came.
+    Single(Vec<f32>),
+    /// Where that changes none of them: memory is what a few rows wait for.
+    Half(Vec<Half>),
+}
+
+/// The bits of an IEEE 754 binary16.
+type Half = u16;
 
 /// What becomes of `x · W + b`.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +72,11 @@ impl Dense {
         }
         let mut padded = bias.to_vec();
         padded.resize(panels * PANEL, 0.0);
-        Self { inputs, outputs, weights: packed, bias: padded, level: Supported::new(level) }
+        let level = Supported::new(level);
+        // The baseline has no instruction that widens them.
+        let halves = (level.level() != Level::Baseline).then(|| halves(&packed)).flatten();
+        let weights = halves.map_or(Packed::Single(packed), Packed::Half);
+        Self { inputs, outputs, weights, bias: padded, level }
     }
 
     /// Numbers of a row of the answer.
@@ -67,13 +84,13 @@ impl Dense {
         self.outputs
     }
 
-    /// The layer's answer to each row of `x`, `[rows][inputs]`, in `out`, `[rows][outputs]`.
+    /// The layer's answer to each row, `[rows][inputs]`, in `out`, `[rows][outputs]`.
     ///
     /// # Panics
     /// When a length does not fit.
-    pub fn apply(&self, x: &[f32], finish: Finish<'_>, out: &mut [f32]) {
-        let rows = x.len() / self.inputs.max(1);
-        assert_eq!(x.len(), rows * self.inputs, "rows of {} inputs", self.inputs);
+    pub fn apply(&self, x: &[&[f32]], finish: Finish<'_>, out: &mut [f32]) {
+        let rows = x.len();
+        assert!(x.iter().all(|row| row.len() == self.inputs), "rows of {} inputs", self.inputs);
         assert_eq!(out.len(), rows * self.outputs, "{rows} rows of {} outputs", self.outputs);
         if let Finish::Modulated { by, every } = finish {
             assert!(
@@ -95,16 +112,20 @@ impl Dense {
     }
 }
 
+/// The weights in half precision, if that is what they are.
+fn halves(weights: &[f32]) -> Option<Vec<Half>> {
+    let half = |&w: &f32| Some(f16::from_f32(w)).filter(|h| h.to_f32() == w).map(f16::to_bits);
+    weights.iter().map(half).collect()
+}
+
 /// A function for each height: one with all of them is too large for the compiler to inline instructions into.
 macro_rules! heights {
     ($($name:ident $rows:literal)*) => {
         $(#[inline(always)]
         fn $name<V: Vector>(place: &Place<'_>, out: &mut [f32]) {
-            if V::WIDE_REGISTERS {
-                place.tile::<V, $rows, 2>(place.column, out);
-            } else {
-                place.tile::<V, $rows, 1>(place.column, out);
-                place.tile::<V, $rows, 1>(place.column + LANES, out);
+            match &place.dense.weights {
+                Packed::Single(weights) => place.panel::<V, f32, $rows>(weights, out),
+                Packed::Half(weights) => place.panel::<V, Half, $rows>(weights, out),
             }
         })*
 
@@ -125,7 +146,7 @@ heights! {
 /// Where a tile is.
 struct Place<'a> {
     dense: &'a Dense,
-    x: &'a [f32],
+    x: &'a [&'a [f32]],
     finish: Finish<'a>,
     first: usize,
     column: usize,
@@ -133,13 +154,30 @@ struct Place<'a> {
 
 impl Place<'_> {
     #[inline(always)]
-    fn tile<V: Vector, const R: usize, const C: usize>(&self, first_column: usize, out: &mut [f32]) {
+    fn panel<V: Vector, W: Weight, const R: usize>(&self, weights: &[W], out: &mut [f32]) {
+        let size = self.dense.inputs * PANEL;
+        let panel = &weights[self.column / PANEL * size..][..size];
+        if V::WIDE_REGISTERS {
+            self.tile::<V, W, R, 2>(panel, 0, out);
+        } else {
+            self.tile::<V, W, R, 1>(panel, 0, out);
+            self.tile::<V, W, R, 1>(panel, LANES, out);
+        }
+    }
+
+    /// From column `within` of the panel on.
+    #[inline(always)]
+    fn tile<V: Vector, W: Weight, const R: usize, const C: usize>(
+        &self,
+        panel: &[W],
+        within: usize,
+        out: &mut [f32],
+    ) {
         let (inputs, outputs) = (self.dense.inputs, self.dense.outputs);
-        let panel = &self.dense.weights[self.column / PANEL * inputs * PANEL..][..inputs * PANEL];
-        let within = first_column - self.column;
+        let first_column = self.column + within;
         let x: [&[f32]; R] = std::array::from_fn(
             #[inline(always)]
-            |r| &self.x[(self.first + r) * inputs..][..inputs],
+            |r| &self.x[self.first + r][..inputs],
         );
         let bias: [V; C] = std::array::from_fn(
             #[inline(always)]
@@ -149,7 +187,7 @@ impl Place<'_> {
         for (i, weights) in panel.chunks_exact(PANEL).enumerate() {
             let mut row = [V::splat(0.0); C];
             for c in 0..C {
-                row[c] = V::load(weights, within + c * LANES);
+                row[c] = W::load::<V>(weights, within + c * LANES);
             }
             for r in 0..R {
                 // SAFETY: a panel has as many rows as a row of `x` has numbers, which is what these slices were cut to.
@@ -186,6 +224,26 @@ impl Place<'_> {
                 }
             }
         }
+    }
+}
+
+/// A weight as it lies in memory.
+trait Weight: Copy {
+    /// `x[at..at + LANES]`.
+    fn load<V: Vector>(x: &[Self], at: usize) -> V;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    fn load<V: Vector>(x: &[Self], at: usize) -> V {
+        V::load(x, at)
+    }
+}
+
+impl Weight for Half {
+    #[inline(always)]
+    fn load<V: Vector>(x: &[Self], at: usize) -> V {
+        V::halves(x, at)
     }
 }
 

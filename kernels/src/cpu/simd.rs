@@ -14,7 +14,7 @@ pub(crate) const LANES: usize = 16;
 pub enum Level {
     /// What every machine of the architecture has (SSE2, NEON).
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
@@ -25,7 +25,9 @@ impl Level {
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
@@ -50,12 +52,12 @@ impl Level {
 macro_rules! for_level {
     ($level:expr, $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {{
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn avx2($($arg: $ty),*) $(-> $ret)? {
             $body::<$crate::cpu::simd::Avx2>($($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
         fn avx512($($arg: $ty),*) $(-> $ret)? {
             $body::<$crate::cpu::simd::Avx512>($($arg),*)
         }
@@ -95,6 +97,8 @@ pub(crate) trait Vector: Copy {
     fn splat(x: f32) -> Self;
     /// `x[at..at + LANES]`.
     fn load(x: &[f32], at: usize) -> Self;
+    /// `x[at..at + LANES]`, the bits of IEEE 754 binary16 numbers.
+    fn halves(x: &[u16], at: usize) -> Self;
     /// To `x[at..at + LANES]`.
     fn store(self, x: &mut [f32], at: usize);
     /// Real and imaginary parts of the first sixteen pairs of bytes.
@@ -199,6 +203,11 @@ impl Vector for Plain {
     fn load(x: &[f32], at: usize) -> Self {
         let x = &x[at..at + LANES];
         lanes!(i => x[i])
+    }
+    #[inline(always)]
+    fn halves(x: &[u16], at: usize) -> Self {
+        let x = &x[at..at + LANES];
+        lanes!(i => half::f16::from_bits(x[i]).to_f32_const())
     }
     #[inline(always)]
     fn store(self, x: &mut [f32], at: usize) {
@@ -337,6 +346,11 @@ mod x86 {
             unsafe { Avx2(_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(8))) }
         }
         #[inline(always)]
+        fn halves(x: &[u16], at: usize) -> Self {
+            let x = x[at..at + LANES].as_ptr().cast::<__m128i>();
+            unsafe { Avx2(_mm256_cvtph_ps(_mm_loadu_si128(x)), _mm256_cvtph_ps(_mm_loadu_si128(x.add(1)))) }
+        }
+        #[inline(always)]
         fn store(self, x: &mut [f32], at: usize) {
             let x = x[at..at + LANES].as_mut_ptr();
             unsafe {
@@ -459,6 +473,11 @@ mod x86 {
         #[inline(always)]
         fn load(x: &[f32], at: usize) -> Self {
             unsafe { Avx512(_mm512_loadu_ps(x[at..at + LANES].as_ptr())) }
+        }
+        #[inline(always)]
+        fn halves(x: &[u16], at: usize) -> Self {
+            let x = x[at..at + LANES].as_ptr();
+            unsafe { Avx512(_mm512_cvtph_ps(_mm256_loadu_si256(x.cast()))) }
         }
         #[inline(always)]
         fn store(self, x: &mut [f32], at: usize) {

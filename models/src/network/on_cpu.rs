@@ -7,8 +7,8 @@ use burn::{
 use invispose_kernels::cpu::{Dense, Finish, Level};
 use rayon::prelude::*;
 
-use super::{BLOCKS, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, bias};
-use crate::input::{Input, LinkInput};
+use super::{BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, bias};
+use crate::input::{FEATURES, Input, LinkInput};
 
 /// Most windows that one thread looks at together.
 const TOGETHER: usize = 8;
@@ -80,50 +80,56 @@ impl CpuNetwork {
 
     fn windows(&self, inputs: &[Input], out: &mut [f32]) {
         let (block, span, trunk) = (self.block.outputs(), self.span.outputs(), self.trunk.outputs());
+        // The codes of all links, `[links of all windows][BLOCKS * block]`, then their mean in each window.
+        let links: Vec<&LinkInput> = inputs.iter().flat_map(|input| &input.links).collect();
+        let codes = self.codes(&links);
+        let mut codes = codes.chunks_exact(BLOCKS * block);
         let mut site = vec![0.0; inputs.len() * BLOCKS * block];
         for (input, site) in inputs.iter().zip(site.chunks_exact_mut(BLOCKS * block)) {
-            self.mean_over_links(&input.links, site);
+            let share = 1.0 / input.links.len() as f32;
+            for code in codes.by_ref().take(input.links.len()) {
+                site.iter_mut().zip(code).for_each(|(s, c)| *s += share * c);
+            }
         }
-        // `[MERGE * block]` of each span are next to each other already.
         let spans = inputs.len() * SPANS;
         let mut code = vec![0.0; spans * span];
-        self.span.apply(&site, Finish::Relu, &mut code);
+        self.span.apply(&rows(&site, MERGE * block), Finish::Relu, &mut code);
         let mut trail = vec![0.0; spans * ROOTS];
-        self.trail.apply(&code, Finish::Plain, &mut trail);
-        let rows = code.chunks_exact(span).zip(trail.chunks_exact(ROOTS));
-        let both: Vec<f32> = rows.flat_map(|(code, trail)| code.iter().chain(trail).copied()).collect();
+        self.trail.apply(&rows(&code, span), Finish::Plain, &mut trail);
+        let both = code.chunks_exact(span).zip(trail.chunks_exact(ROOTS));
+        let both: Vec<f32> = both.flat_map(|(code, trail)| code.iter().chain(trail).copied()).collect();
         let mut site = vec![0.0; inputs.len() * trunk];
-        self.trunk.apply(&both, Finish::Plain, &mut site);
+        self.trunk.apply(&rows(&both, SPANS * (span + ROOTS)), Finish::Plain, &mut site);
         let mut inner = vec![0.0; site.len()];
-        self.inner.apply(&self.norm.of(&site), Finish::Relu, &mut inner);
-        self.outer.apply(&inner, Finish::Added, &mut site);
+        self.inner.apply(&rows(&self.norm.of(&site), trunk), Finish::Relu, &mut inner);
+        self.outer.apply(&rows(&inner, trunk), Finish::Added, &mut site);
         // What is no number stays none.
         site.iter_mut().filter(|v| **v < 0.0).for_each(|v| *v = 0.0);
-        self.head.apply(&site, Finish::Plain, out);
+        self.head.apply(&rows(&site, trunk), Finish::Plain, out);
     }
 
-    /// The mean of the links' codes, `[BLOCKS][block]`.
-    fn mean_over_links(&self, links: &[LinkInput], site: &mut [f32]) {
-        let share = 1.0 / links.len() as f32;
-        for link in links {
-            site.iter_mut().zip(self.code(link)).for_each(|(s, c)| *s += share * c);
-        }
-    }
-
-    /// A link's code, `[BLOCKS][block]`.
-    fn code(&self, link: &LinkInput) -> Vec<f32> {
-        let mut known = vec![0.0; self.fixed.outputs()];
-        self.fixed.apply(&link.fixed, Finish::Relu, &mut known);
-        let modulated = |layer: &Dense, modulation: &Dense, x: &[f32]| {
-            let mut by = vec![0.0; modulation.outputs()];
+    /// Each link's code, `[links][BLOCKS][block]`.
+    fn codes(&self, links: &[&LinkInput]) -> Vec<f32> {
+        let fixed: Vec<&[f32]> = links.iter().map(|link| link.fixed.as_slice()).collect();
+        let mut known = vec![0.0; links.len() * self.fixed.outputs()];
+        self.fixed.apply(&fixed, Finish::Relu, &mut known);
+        let known = rows(&known, self.fixed.outputs());
+        let modulated = |layer: &Dense, modulation: &Dense, x: &[&[f32]]| {
+            let mut by = vec![0.0; links.len() * modulation.outputs()];
             modulation.apply(&known, Finish::Plain, &mut by);
-            let mut out = vec![0.0; BLOCKS * layer.outputs()];
+            let mut out = vec![0.0; x.len() * layer.outputs()];
             layer.apply(x, Finish::Modulated { by: &by, every: BLOCKS }, &mut out);
             out
         };
-        let code = modulated(&self.encode, &self.encode_modulation, &link.features);
-        modulated(&self.block, &self.block_modulation, &code)
+        let features: Vec<&[f32]> =
+            links.iter().flat_map(|link| link.features.chunks_exact(FEATURES)).collect();
+        let code = modulated(&self.encode, &self.encode_modulation, &features);
+        modulated(&self.block, &self.block_modulation, &rows(&code, self.encode.outputs()))
     }
+}
+
+fn rows(x: &[f32], width: usize) -> Vec<&[f32]> {
+    x.chunks_exact(width).collect()
 }
 
 impl Norm {
