@@ -11,7 +11,7 @@ use invispose_pipeline::stages::inference::{ModelDesk, NetworkModel, Replacement
 
 use crate::config::ModelSection;
 use crate::model_card;
-use crate::places::Place;
+use crate::places::{Evaluated, Place};
 
 /// A network that is ready, and what its own card says of it.
 pub struct Loaded {
@@ -27,8 +27,8 @@ pub struct Loaded {
 #[derive(Clone)]
 pub struct Network {
     compute: Compute,
-    /// Sites, with the people in them where they are just the room that the program's own weights were measured in.
-    sites: Vec<(String, Option<usize>)>,
+    /// Sites, and what is simulated where they are just a room that the program's own weights were measured in.
+    sites: Vec<(String, Option<Evaluated>)>,
     experimental: bool,
     /// Where the pipeline takes another model from.
     pub desk: ModelDesk,
@@ -37,7 +37,7 @@ pub struct Network {
 impl Network {
     /// For these sites, computing there.
     pub fn new(places: &[Place], compute: Compute) -> Self {
-        let site = |p: &Place| (p.site.id.clone(), p.evaluated_people);
+        let site = |p: &Place| (p.site.id.clone(), p.evaluated.clone());
         let experimental = places.iter().any(|p| p.site.experimental_poses);
         Self { compute, sites: places.iter().map(site).collect(), experimental, desk: ModelDesk::default() }
     }
@@ -46,15 +46,12 @@ impl Network {
     pub fn load(&self, section: &ModelSection) -> anyhow::Result<Option<Loaded>> {
         let asked = section.source();
         let shipped = matches!(asked, Weights::Shipped);
-        if shipped && !self.experimental && self.sites.iter().all(|(_, people)| people.is_none()) {
+        if shipped && !self.experimental && self.sites.iter().all(|(_, evaluated)| evaluated.is_none()) {
             tracing::info!("no site has earned poses: presence and motion only");
             return Ok(None);
         }
         // The room that they were taught is better known to its own.
-        let weights = match asked {
-            Weights::Shipped if self.sites.iter().all(|(_, people)| people.is_some()) => Weights::DemoRoom,
-            other => other,
-        };
+        let weights = if shipped { of_their_room(&self.sites).unwrap_or(asked) } else { asked };
         let named = || format!("model.weights: {}", section.weights.display());
         let loaded = Predictor::load_on(&weights, self.compute.clone());
         let predictor = if shipped { loaded? } else { loaded.with_context(named)? };
@@ -67,12 +64,14 @@ impl Network {
             "network loaded"
         );
         let mut calibrated = HashSet::new();
-        for (site, people) in &self.sites {
-            let card = predictor.card();
+        let card = predictor.card();
+        let radios = card.radios();
+        for (site, evaluated) in &self.sites {
+            let people = evaluated.as_ref().filter(|e| e.radios == radios).map(|e| e.people);
             if card.beats_mean_pose_at_site(site) || people.is_some_and(|people| card.beats_mean_pose(people))
             {
                 calibrated.insert(site.clone());
-            } else if people.is_some() || !shipped {
+            } else if evaluated.is_some() || !shipped {
                 tracing::warn!(
                     site,
                     people,
@@ -91,8 +90,33 @@ impl Network {
     }
 }
 
+/// The weights of the room that all these sites are.
+fn of_their_room(sites: &[(String, Option<Evaluated>)]) -> Option<Weights> {
+    let (_, first) = sites.first()?;
+    let radios = &first.as_ref()?.radios;
+    let alike = sites.iter().all(|(_, site)| site.as_ref().is_some_and(|e| e.radios == *radios));
+    if alike { Weights::of_demo_room(radios) } else { None }
+}
+
 /// By what a changed file of weights is told.
 pub fn stamp(section: &ModelSection) -> Option<(SystemTime, u64)> {
     let of = |path: &Path| path.metadata().and_then(|m| Ok((m.modified()?, m.len()))).ok();
     of(&section.weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use invispose_models::sim::Radios;
+
+    #[test]
+    fn sites_that_are_all_one_known_room_get_its_weights() {
+        let site = |radios: Radios| ("a".to_owned(), Some(Evaluated { people: 1, radios }));
+        let (own, wide) = (site(Radios::default()), site(Radios::WIDE));
+        assert!(matches!(of_their_room(&[own.clone(), own.clone()]), Some(Weights::DemoRoom)));
+        assert!(matches!(of_their_room(std::slice::from_ref(&wide)), Some(Weights::DemoRoomWide)));
+        assert!(of_their_room(&[own.clone(), wide]).is_none());
+        assert!(of_their_room(&[own, ("b".to_owned(), None)]).is_none());
+        assert!(of_their_room(&[]).is_none());
+    }
 }

@@ -1,6 +1,8 @@
 //! Which sites there are, and which sources belong to each.
 
 use anyhow::{Context, bail};
+use invispose_models::predictor::Weights;
+use invispose_models::sim::Radios;
 use invispose_pipeline::site::SiteConfig;
 use invispose_pipeline::sources::{self, SourceSpec, SpecKind};
 
@@ -13,15 +15,24 @@ pub struct Place {
     pub site: SiteConfig,
     /// Its sources; none where a configured site has none yet.
     pub sources: Vec<SourceSpec>,
-    /// People in the room that the shipped model was evaluated in, where the site is just that room; else `None`.
-    pub evaluated_people: Option<usize>,
+    /// What is simulated, where the site is just a room that shipped weights were evaluated in.
+    pub evaluated: Option<Evaluated>,
     /// That evaluation beats the mean pose with so many people.
     pub earned: bool,
 }
 
+/// A simulation of the room that shipped weights were evaluated in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// People in it.
+    pub people: usize,
+    /// Radios other than its own.
+    pub radios: Radios,
+}
+
 impl Place {
     fn new(site: SiteConfig) -> Self {
-        Self { site, sources: Vec::new(), evaluated_people: None, earned: false }
+        Self { site, sources: Vec::new(), evaluated: None, earned: false }
     }
 
     /// Is anything here simulated?
@@ -90,7 +101,7 @@ pub fn places(config: &Config, more: &[SourceSpec], experimental_poses: bool) ->
             );
         }
         place.site.experimental_poses |= experimental_poses;
-        place.evaluated_people = evaluated_people(place)?;
+        place.evaluated = evaluated(place)?;
     }
     Ok(places)
 }
@@ -118,12 +129,13 @@ pub fn site_of(spec: &SourceSpec, id: &str) -> anyhow::Result<SiteConfig> {
     }
 }
 
-/// The model's evaluation speaks for one simulator with its ordinary radio, in its own room.
-fn evaluated_people(place: &Place) -> anyhow::Result<Option<usize>> {
+/// The models' evaluations speak for one simulator with its ordinary faults, in its own room.
+fn evaluated(place: &Place) -> anyhow::Result<Option<Evaluated>> {
     let [SourceSpec { kind: SpecKind::Sim(sim), .. }] = place.sources.as_slice() else { return Ok(None) };
     let room = sources::sim::site(sim, &place.site.id)?;
     let same = sim.faults.is_none() && room.room_m == place.site.room_m && room.links == place.site.links;
-    Ok(same.then_some(sim.people))
+    let known = same && Weights::of_demo_room(&sim.radios).is_some();
+    Ok(known.then(|| Evaluated { people: sim.people, radios: sim.radios.clone() }))
 }
 
 #[cfg(test)]
@@ -174,15 +186,18 @@ mod tests {
 
     #[test]
     fn an_evaluation_speaks_for_its_own_room_only() {
-        let people = |sites: &[&str], uris: &[&str]| -> Vec<Option<usize>> {
+        let evaluated = |sites: &[&str], uris: &[&str]| -> Vec<Option<Evaluated>> {
             let specs: Vec<SourceSpec> = uris.iter().map(|uri| uri.parse().unwrap()).collect();
             let places = places(&config(sites), &specs, true).unwrap();
-            places.iter().map(|p| p.evaluated_people).collect()
+            places.into_iter().map(|p| p.evaluated).collect()
         };
+        let own = |people| Some(Evaluated { people, radios: Radios::default() });
         let sims = ["sim:demo?people=2&site=a", "sim:demo?site=b", "sim:demo?faults=none&site=c"];
-        assert_eq!(people(&[], &sims), [Some(2), Some(1), None]);
-        assert_eq!(people(&[], &["sim:demo", "sim:demo?seed=2"]), [None]);
-        assert_eq!(people(&[], &["udp://127.0.0.1:1"]), [None]);
-        assert_eq!(people(&["lab"], &["sim:demo"]), [None], "a room of another shape");
+        assert_eq!(evaluated(&[], &sims), [own(2), own(1), None]);
+        let radios = ["sim:demo?receivers=5&bandwidth_mhz=160&site=a", "sim:demo?receivers=5&site=b"];
+        assert_eq!(evaluated(&[], &radios), [Some(Evaluated { people: 1, radios: Radios::WIDE }), None]);
+        assert_eq!(evaluated(&[], &["sim:demo", "sim:demo?seed=2"]), [None]);
+        assert_eq!(evaluated(&[], &["udp://127.0.0.1:1"]), [None]);
+        assert_eq!(evaluated(&["lab"], &["sim:demo"]), [None], "a room of another shape");
     }
 }

@@ -2,11 +2,9 @@
 
 mod clock;
 mod observed;
-mod radios;
 
 pub use clock::{ClockOffset, clock_offset};
 pub use observed::{Label, ObservedLink, sequences, windows};
-pub use radios::Radios;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +18,7 @@ use crate::{
         fixed_features,
     },
     network::{JOINTS, MERGE, SPANS},
-    sim::{Activity, Randomisation, SceneConfig, SimError, Simulator, Split},
+    sim::{Activity, Radios, Randomisation, SceneConfig, SimError, Simulator, Split},
     skeleton::MIRROR,
 };
 
@@ -150,7 +148,7 @@ fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
     };
     let seed = job.split.seed(place << 40 | u64::from(job.index));
     let mut config = match job.place {
-        Place::Demo => SceneConfig::demo(),
+        Place::Demo => radios.demo(),
         Place::Random => {
             let receivers = radios.receivers.map_or([3, 3], |n| [n, n]);
             SceneConfig::random(seed, &Randomisation { receivers, ..Randomisation::default() })
@@ -160,12 +158,14 @@ fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
     config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
     config.radio.packet_hz = job.packet_hz;
     config.faults.snr_db = job.snr_db.or(config.faults.snr_db);
-    if job.place == Place::Random && radios.receivers.is_none() {
-        // Sites do not all have three receivers.
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        config.receivers.truncate(rng.random_range(2..=3));
+    if job.place == Place::Random {
+        if radios.receivers.is_none() {
+            // Sites do not all have three receivers.
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            config.receivers.truncate(rng.random_range(2..=3));
+        }
+        radios.put_into(&mut config);
     }
-    radios.put_into(job.place, &mut config);
     (config, seed)
 }
 

@@ -12,6 +12,7 @@ use crate::{
     evaluate::metrics,
     input,
     network::{ACTIVITIES, JOINTS, NetworkConfig, PoseNetwork, SLOTS},
+    sim::Radios,
     skeleton::Keypoints,
 };
 
@@ -20,6 +21,9 @@ pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/pose.safetensors")
 
 /// The weights that ship with the program, of the demo room alone (`configs/room.toml`).
 pub const DEMO_ROOM_WEIGHTS: &[u8] = include_bytes!("../weights/demo-room.safetensors");
+
+/// The weights that ship with the program, of the demo room with the radios of [`Radios::WIDE`] (`configs/room-wide.toml`).
+pub const DEMO_ROOM_WIDE_WEIGHTS: &[u8] = include_bytes!("../weights/demo-room-wide.safetensors");
 
 /// Version of the network's structure and of its input; weights of another version are refused.
 pub const FORMAT: u32 = 3;
@@ -61,6 +65,21 @@ impl ModelCard {
     /// each number of them?
     pub fn beats_mean_pose(&self, people: usize) -> bool {
         self.beats("demo", people)
+    }
+
+    /// The simulated radios that it was trained with: its figures speak for no others.
+    pub fn radios(&self) -> Radios {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Config {
+            data: Data,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Data {
+            radios: Radios,
+        }
+        toml::from_str::<Config>(&self.config).unwrap_or_default().data.radios
     }
 
     /// The same in simulated rooms that it was not trained on.

@@ -7,12 +7,15 @@ use half::f16;
 use invispose_kernels::Complex32;
 use invispose_models::{
     data::{self, Job, Mirror, Place, Sequence},
-    evaluate::metrics::{distance, root},
+    evaluate::{
+        self, EvaluateError, Networks, Suite,
+        metrics::{distance, root},
+    },
     input::{Input, LinkWindow, RATE_HZ, ReferenceBuilder, STEPS},
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
-    sim::{Simulator, Split},
+    sim::{Radios, Simulator, Split},
     train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
-    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS},
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS},
 };
 
 fn predictor() -> &'static Predictor {
@@ -59,18 +62,31 @@ fn moved(a: &[Detection], b: &[Detection]) -> f32 {
 
 #[test]
 fn the_shipped_weights_have_a_card_and_fit_in_four_megabytes() {
-    for (weights, bytes, name) in
-        [(Weights::Shipped, DEFAULT_WEIGHTS, "pose"), (Weights::DemoRoom, DEMO_ROOM_WEIGHTS, "demo-room")]
-    {
+    let shipped = [
+        (Weights::Shipped, DEFAULT_WEIGHTS, "pose", Radios::default()),
+        (Weights::DemoRoom, DEMO_ROOM_WEIGHTS, "demo-room", Radios::default()),
+        (Weights::DemoRoomWide, DEMO_ROOM_WIDE_WEIGHTS, "demo-room-wide", Radios::WIDE),
+    ];
+    for (weights, bytes, name, radios) in shipped {
         assert!(bytes.len() < 4_000_000, "{}", bytes.len());
         let predictor = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
         let card = predictor.card();
         assert_eq!(card.name, name);
+        assert_eq!(card.radios(), radios);
         assert!(card.steps > 0 && card.windows > 0 && !card.config.is_empty() && !card.metrics.is_empty());
         assert!(TrainConfig::from_toml(&card.config).is_ok());
         let d = predictor.describe();
         assert_eq!(d.device, "cpu (flex)");
         assert!(d.parameters * 2 < bytes.len());
+    }
+}
+
+#[test]
+fn no_network_is_measured_with_radios_that_it_does_not_know() {
+    let wide = Networks::one(Predictor::load(&Weights::DemoRoomWide, DeviceChoice::Cpu).unwrap());
+    for suite in [Suite::SeenRoom, Suite::UnseenRoom] {
+        let refused = evaluate::run(suite, &wide, |_, _| {});
+        assert!(matches!(refused, Err(EvaluateError::Radios)), "{suite:?}");
     }
 }
 

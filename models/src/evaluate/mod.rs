@@ -9,7 +9,10 @@ mod reliability;
 mod sums;
 mod tally;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -20,8 +23,8 @@ pub use tally::Scores;
 use crate::{
     data::{self, DataError, Job, Place, Sequence},
     input::Withheld,
-    predictor::{Detection, PredictError, Predictor},
-    sim::Split,
+    predictor::{Compute, Detection, LoadError, PredictError, Predictor, Weights},
+    sim::{Radios, Split},
     weights::MeanPose,
 };
 use metrics::Pose;
@@ -33,9 +36,11 @@ use sums::Sums;
 pub enum Suite {
     /// The demo room with people and motions never seen.
     SeenRoom,
+    /// The same people and motions in the same room, seen by the radios of [`Radios::WIDE`].
+    SeenRoomWide,
     /// Rooms never seen.
     UnseenRoom,
-    /// The demo room and rooms never seen, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
+    /// The demo room, with either radios, and rooms never seen, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
     EmptyRoom,
 }
 
@@ -45,9 +50,10 @@ impl std::str::FromStr for Suite {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s {
             "seen-room" => Ok(Self::SeenRoom),
+            "seen-room-wide" => Ok(Self::SeenRoomWide),
             "unseen-room" => Ok(Self::UnseenRoom),
             "empty-room" => Ok(Self::EmptyRoom),
-            _ => Err(format!("a suite is seen-room, unseen-room or empty-room, not {s:?}")),
+            _ => Err(format!("a suite is seen-room, seen-room-wide, unseen-room or empty-room, not {s:?}")),
         }
     }
 }
@@ -55,34 +61,94 @@ impl std::str::FromStr for Suite {
 /// Windows kept to be looked at.
 const EXAMPLES: usize = 6;
 
-/// Noise of the empty rooms, each as often in the demo room as elsewhere.
-const EMPTY_SNR_DB: [f32; 5] = [10.0, 16.0, 22.0, 28.0, 34.0];
+/// Signal to noise ratios of empty rooms' radios, dB, each as often in every kind of room.
+pub const EMPTY_SNR_DB: [f32; 5] = [10.0, 16.0, 22.0, 28.0, 34.0];
 
-impl Suite {
-    fn jobs(self) -> Vec<Job> {
-        let noisy = |place, index, people, seconds, packet_hz, snr_db| Job {
-            place,
+/// A kind of room that scenes play in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// The demo room.
+    Demo,
+    /// The demo room with the radios of [`Radios::WIDE`].
+    DemoWide,
+    /// Rooms never seen.
+    Random,
+}
+
+impl Room {
+    const ALL: [Self; 3] = [Self::Demo, Self::DemoWide, Self::Random];
+
+    fn place(self) -> Place {
+        match self {
+            Self::Demo | Self::DemoWide => Place::Demo,
+            Self::Random => Place::Random,
+        }
+    }
+
+    fn radios(self) -> Radios {
+        match self {
+            Self::Demo | Self::Random => Radios::default(),
+            Self::DemoWide => Radios::WIDE,
+        }
+    }
+
+    /// The shipped weights that look here.
+    fn weights(self) -> Weights {
+        match self {
+            Self::Demo => Weights::DemoRoom,
+            Self::DemoWide => Weights::DemoRoomWide,
+            Self::Random => Weights::Shipped,
+        }
+    }
+}
+
+/// A scene of a suite.
+struct Scene {
+    room: Room,
+    job: Job,
+}
+
+impl Scene {
+    fn new(room: Room, index: u32, people: usize, seconds: f32) -> Self {
+        let job = Job {
+            place: room.place(),
             split: Split::Test,
             index,
             people,
             after_s: 0.0,
             seconds,
-            packet_hz,
-            snr_db,
+            packet_hz: 100.0,
+            snr_db: None,
         };
-        let job =
-            |place, index, people, seconds, packet_hz| noisy(place, index, people, seconds, packet_hz, None);
+        Self { room, job }
+    }
+
+    fn simulate(&self) -> Result<Sequence, DataError> {
+        data::simulate_with(&self.job, &self.room.radios())
+    }
+}
+
+impl Suite {
+    fn scenes(self) -> Vec<Scene> {
+        let seen = |room| (0..30u32).map(move |i| Scene::new(room, i, 1 + i as usize % 3, 20.0));
         match self {
-            Self::SeenRoom => {
-                (0..30u32).map(|i| job(Place::Demo, i, 1 + i as usize % 3, 20.0, 100.0)).collect()
-            }
+            Self::SeenRoom => seen(Room::Demo).collect(),
+            Self::SeenRoomWide => seen(Room::DemoWide).collect(),
             Self::UnseenRoom => {
-                (100..160u32).map(|i| job(Place::Random, i, 1 + i as usize % 3, 8.0, 100.0)).collect()
+                (100..160u32).map(|i| Scene::new(Room::Random, i, 1 + i as usize % 3, 8.0)).collect()
             }
-            Self::EmptyRoom => (200..230u32)
+            Self::EmptyRoom => (200..245u32)
                 .map(|i| {
-                    let place = if i % 2 == 0 { Place::Demo } else { Place::Random };
-                    noisy(place, i, 0, 120.0, 50.0, Some(EMPTY_SNR_DB[i as usize / 2 % EMPTY_SNR_DB.len()]))
+                    // Two kinds by turns, each with five levels of noise by turns; then the third.
+                    let (room, turn) = match i - 200 {
+                        n @ 0..30 if n % 2 == 0 => (Room::Demo, n / 2),
+                        n @ 0..30 => (Room::Random, n / 2),
+                        n => (Room::DemoWide, n),
+                    };
+                    let mut scene = Scene::new(room, i, 0, 120.0);
+                    scene.job.packet_hz = 50.0;
+                    scene.job.snr_db = Some(EMPTY_SNR_DB[turn as usize % EMPTY_SNR_DB.len()]);
+                    scene
                 })
                 .collect(),
         }
@@ -94,7 +160,7 @@ impl Suite {
 pub struct Report {
     /// Which scenes.
     pub suite: Suite,
-    /// Name and version of the model, or of both where the demo room has another than other rooms.
+    /// Name and version of the model, or of all of them where rooms have each their own.
     pub model: String,
     /// Windows looked at.
     pub frames: usize,
@@ -157,56 +223,65 @@ pub enum EvaluateError {
     /// The network gives no answer.
     #[error("running the network")]
     Predict(#[from] PredictError),
+    /// No network knows the radios of the suite's scenes.
+    #[error("the network was taught with radios that no scene of this suite has")]
+    Radios,
 }
 
-/// What is evaluated: one network everywhere, or one in the demo room and another in all others.
-pub struct Networks {
-    /// Of the demo room.
-    pub demo: Predictor,
-    /// Of other rooms, where it is not the same.
-    pub others: Option<Predictor>,
-}
+/// What is evaluated: which network looks at which rooms.
+pub struct Networks(BTreeMap<Room, Arc<Predictor>>);
 
 impl Networks {
-    fn of(&self, place: Place) -> &Predictor {
-        match (place, &self.others) {
-            (Place::Random, Some(others)) => others,
-            _ => &self.demo,
-        }
+    /// The shipped ones that look at the rooms of a suite.
+    ///
+    /// # Errors
+    /// When they cannot be loaded onto the device.
+    pub fn shipped(suite: Suite, compute: &Compute) -> Result<Self, LoadError> {
+        let rooms: BTreeSet<Room> = suite.scenes().iter().map(|scene| scene.room).collect();
+        let load = |room: Room| {
+            let predictor = Predictor::load_on(&room.weights(), compute.clone())?;
+            Ok((room, Arc::new(predictor)))
+        };
+        rooms.into_iter().map(load).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Names and versions of those that look at these scenes.
-    fn model(&self, jobs: &[Job]) -> String {
-        let names: BTreeSet<String> = jobs.iter().map(|job| self.of(job.place).model()).collect();
-        names.into_iter().collect::<Vec<_>>().join(", ")
+    /// One network, in all rooms with the radios that it was taught with.
+    pub fn one(predictor: Predictor) -> Self {
+        let predictor = Arc::new(predictor);
+        let radios = predictor.card().radios();
+        let rooms = Room::ALL.into_iter().filter(|room| room.radios() == radios);
+        Self(rooms.map(|room| (room, predictor.clone())).collect())
     }
 }
 
-/// Evaluates on a suite. `progress` gets scenes done and in all.
+/// Evaluates on those scenes of a suite that a network looks at. `progress` gets scenes done and in all.
 ///
 /// # Errors
-/// When a scene cannot be simulated or the device fails.
+/// When there are none, a scene cannot be simulated or the device fails.
 pub fn run(
     suite: Suite,
     networks: &Networks,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, EvaluateError> {
-    let jobs = suite.jobs();
+    let network = |scene: &Scene| networks.0.get(&scene.room);
+    let scenes: Vec<Scene> = suite.scenes().into_iter().filter(|scene| network(scene).is_some()).collect();
+    let first = scenes.first().and_then(network).ok_or(EvaluateError::Radios)?;
     let mut sums = Sums::default();
     // A few at a time: a sequence holds its features in memory.
-    for (done, chunk) in jobs.chunks(8).enumerate() {
-        let sequences = chunk.par_iter().map(data::simulate).collect::<Result<Vec<_>, _>>()?;
-        for (i, sequence) in sequences.iter().enumerate() {
-            let predictor = networks.of(sequence.place);
+    for (done, chunk) in scenes.chunks(8).enumerate() {
+        let sequences = chunk.par_iter().map(Scene::simulate).collect::<Result<Vec<_>, _>>()?;
+        for (i, (scene, sequence)) in chunk.iter().zip(&sequences).enumerate() {
+            let Some(predictor) = network(scene) else { continue };
             sums.add(predictor, sequence)?;
-            if (done * 8 + i) % (jobs.len() / EXAMPLES).max(1) == 0 {
+            if (done * 8 + i) % (scenes.len() / EXAMPLES).max(1) == 0 {
                 sums.keep_example(predictor, sequence)?;
             }
         }
-        progress((done * 8 + chunk.len()).min(jobs.len()), jobs.len());
+        progress((done * 8 + chunk.len()).min(scenes.len()), scenes.len());
     }
-    let predictor = networks.of(jobs.first().map_or(Place::Demo, |job| job.place));
-    Ok(Report { model: networks.model(&jobs), ..sums.report(suite, predictor) })
+    let names: BTreeSet<String> = scenes.iter().filter_map(network).map(|p| p.model()).collect();
+    let model = names.into_iter().collect::<Vec<_>>().join(", ");
+    Ok(Report { model, ..sums.report(suite, first) })
 }
 
 /// Scores by number of people, over sequences of which the network is not shown everything.

@@ -20,7 +20,8 @@ use crate::{
     evaluate::metrics::distance,
     input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
     network::{Batch, CpuNetwork, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
-    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, ModelCard},
+    sim::Radios,
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS, ModelCard},
 };
 
 /// A person as the network sees them at the end of a window.
@@ -43,10 +44,23 @@ pub enum Weights {
     Shipped,
     /// Those that ship with the program, of the demo room alone.
     DemoRoom,
+    /// Those that ship with the program, of the demo room with the radios of [`Radios::WIDE`].
+    DemoRoomWide,
     /// A safetensors file.
     File(PathBuf),
     /// A safetensors file's bytes.
     Bytes(Vec<u8>),
+}
+
+impl Weights {
+    /// Those that ship with the program for the demo room with these radios.
+    pub fn of_demo_room(radios: &Radios) -> Option<Self> {
+        match radios {
+            own if own.are_the_scenes_own() => Some(Self::DemoRoom),
+            wide if *wide == Radios::WIDE => Some(Self::DemoRoomWide),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -116,6 +130,7 @@ impl Predictor {
         let (network, card) = match weights {
             Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, compute.device())?,
             Weights::DemoRoom => weights::from_bytes(DEMO_ROOM_WEIGHTS, compute.device())?,
+            Weights::DemoRoomWide => weights::from_bytes(DEMO_ROOM_WIDE_WEIGHTS, compute.device())?,
             Weights::File(path) => weights::from_file(path, compute.device())?,
             Weights::Bytes(bytes) => weights::from_bytes(bytes, compute.device())?,
         };

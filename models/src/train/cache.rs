@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::{TrainError, io};
 use crate::{
-    data::{Job, LinkTrack, Person, Place, Radios, Sequence},
+    data::{Job, LinkTrack, Person, Place, Sequence},
     input::{
         ANTENNAS, BINS, BLOCK, Reference,
         block::{Step, VALUES},
     },
     network::JOINTS,
+    sim::Radios,
 };
 
 /// What the numbers in the file mean; counted up when the simulator or the input changes.
@@ -18,7 +19,7 @@ const VERSION: u32 = 3;
 /// The file's first bytes: which scenes it holds.
 fn key(jobs: &[Job], radios: &Radios) -> Vec<u8> {
     let mut text = format!("invispose scenes {VERSION} {VALUES} {jobs:?}");
-    if !radios.are_the_places_own() {
+    if !radios.are_the_scenes_own() {
         text += &format!(" {radios:?}");
     }
     [crc32fast::hash(text.as_bytes()), text.len() as u32, jobs.len() as u32]

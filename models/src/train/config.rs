@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::{
-    data::{Job, Place, Radios},
+    data::{Job, Place},
     input::{WINDOW_S, Withheld},
     network::NetworkConfig,
-    sim::Split,
+    sim::{Radios, Split},
 };
 
 /// A training, as read from TOML.
@@ -50,8 +50,8 @@ pub struct DataConfig {
     /// Probability that a window is seen by noisier radios than the simulated ones: by up to [`Self::NOISE`]'s end.
     #[serde(default)]
     pub noise: f64,
-    /// Radios other than the places' own.
-    #[serde(default, skip_serializing_if = "Radios::are_the_places_own")]
+    /// Radios other than the scenes' own.
+    #[serde(default, skip_serializing_if = "Radios::are_the_scenes_own")]
     pub radios: Radios,
     /// What the network is not shown, for a study of what it is worth: such weights are good for nothing else.
     #[serde(default, skip_serializing_if = "Withheld::is_nothing")]

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Progress, SceneGroup, TrainConfig, TrainError, run_with_scenes, scenes};
 use crate::{
-    data::Radios,
     evaluate::{self, ByCount},
     input::Withheld,
     predictor::{DeviceChoice, Predictor, Weights},
-    sim::Split,
+    sim::{Radios, Split},
     weights,
 };
 
@@ -37,7 +36,7 @@ pub struct Variant {
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub at: std::collections::BTreeMap<String, f64>,
     /// Its radios.
-    #[serde(default, skip_serializing_if = "Radios::are_the_places_own")]
+    #[serde(default, skip_serializing_if = "Radios::are_the_scenes_own")]
     pub radios: Radios,
     /// What it is not shown.
     #[serde(default, skip_serializing_if = "Withheld::is_nothing")]

@@ -4,6 +4,8 @@
 
 pub mod breaths;
 pub mod detector;
+#[cfg(feature = "nn")]
+pub mod empty;
 pub mod fall;
 pub mod falls;
 pub mod faults;

@@ -107,7 +107,7 @@ pub fn links(scene: &SceneConfig) -> Vec<LinkConfig> {
 }
 
 fn scene(spec: &SimSpec) -> Result<SceneConfig, SourceError> {
-    let mut scene = SceneConfig::demo();
+    let mut scene = spec.radios.demo();
     scene.people.count = spec.people;
     scene.people.absent_s = vec![[0.0, QUIET_S]];
     if let Some(text) = &spec.faults {

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use invispose_models::sim::Radios;
+
 use super::pace::Speed;
 
 /// Where packets come from, as the operator wrote it.
@@ -12,7 +14,7 @@ use super::pace::Speed;
 /// | URI | what |
 /// |---|---|
 /// | `sim:demo?people=2&seed=7&faults=loss:0.1&speed=1` | simulated people in a furnished room |
-/// | `sim:empty?seed=7` | the same room with nobody in it |
+/// | `sim:empty?seed=7&receivers=5&antennas=3&bandwidth_mhz=160` | the same room with nobody in it, and other radios |
 /// | `udp://0.0.0.0:5005` | ADR-018 datagrams |
 /// | `nexmon://0.0.0.0:5500` | Nexmon datagrams |
 /// | `file:PATH?speed=1&rate=100&loop=1` | a capture of any known format |
@@ -51,6 +53,8 @@ pub struct SimSpec {
     pub people: usize,
     /// Seed of everything random.
     pub seed: u64,
+    /// Radios other than the room's own.
+    pub radios: Radios,
     /// Radio faults, in the simulator's own notation; `None` = its ordinary radio.
     pub faults: Option<String>,
     /// Simulated seconds per second.
@@ -134,9 +138,17 @@ fn sim(scene: &str, query: &mut Query) -> Result<SimSpec, String> {
     {
         return Err(format!("seconds={s}: must be positive"));
     }
+    let whole = "a whole number";
+    let radios = Radios {
+        receivers: query.parsed("receivers", whole)?,
+        antennas: query.parsed("antennas", whole)?,
+        bandwidth_mhz: query.parsed("bandwidth_mhz", whole)?,
+    };
+    radios.check()?;
     Ok(SimSpec {
         people,
-        seed: query.parsed("seed", "a whole number")?.unwrap_or(1),
+        radios,
+        seed: query.parsed("seed", whole)?.unwrap_or(1),
         faults: query.text("faults")?,
         speed: speed(query)?,
         seconds,
@@ -232,11 +244,13 @@ mod tests {
 
     #[test]
     fn each_kind_parses() {
-        let demo: SourceSpec = "sim:demo?people=2&seed=7&faults=loss:0.1&site=lab".parse().unwrap();
+        let demo: SourceSpec =
+            "sim:demo?people=2&seed=7&receivers=5&faults=loss:0.1&site=lab".parse().unwrap();
         assert_eq!(demo.site.as_deref(), Some("lab"));
         let expected = SimSpec {
             people: 2,
             seed: 7,
+            radios: Radios { receivers: Some(5), ..Radios::default() },
             faults: Some("loss:0.1".to_owned()),
             speed: Speed::Times(1.0),
             seconds: None,
@@ -291,6 +305,8 @@ mod tests {
             ("sim:empty?people=2", "unknown option `people`"),
             ("sim:demo?people=many", "people=many"),
             ("sim:demo?people=99", "people=99"),
+            ("sim:demo?receivers=9", "receivers: 1 to 8"),
+            ("sim:empty?bandwidth_mhz=30", "bandwidth_mhz: 20, 40"),
             ("sim:demo?seconds=-1", "seconds=-1"),
             ("udp:0.0.0.0:5005", "//ADDR:PORT"),
             ("udp://0.0.0.0", "address `0.0.0.0`"),

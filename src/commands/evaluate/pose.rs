@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Networks, Scores, Suite};
 use invispose_models::predictor::{Compute, Predictor, Weights};
-
 use invispose_pipeline::evaluation::sets::{self, PublicSet};
+use serde::Serialize;
 
+use super::empty_room::{self, EmptyRoom};
 use super::understanding;
 use crate::cli::Evaluate;
 use crate::commands::plots;
@@ -20,35 +21,51 @@ use crate::output;
 pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     let device = device(args)?;
     let networks = match &args.weights {
-        Some(path) => Networks { demo: predictor(args, Weights::File(path.clone()), device)?, others: None },
-        None => Networks {
-            demo: predictor(args, Weights::DemoRoom, device.clone())?,
-            others: Some(predictor(args, Weights::Shipped, device)?),
-        },
+        Some(path) => Networks::one(predictor(path, device.clone())?),
+        None => Networks::shipped(suite, &device).context("shipped weights")?,
     };
     let bar = ProgressBar::new(1);
     let report = evaluate::run(suite, &networks, |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
+    // What a network alone says of an empty room is shown to nobody: in the pipeline presence comes first.
+    let shown = match suite {
+        Suite::EmptyRoom if args.weights.is_none() => Some(empty_room::measure(&device)?),
+        _ => None,
+    };
     bar.finish_and_clear();
     if let Some(folder) = &args.plots {
         let plots = plots::poses::write(&report, &args.suite, folder)?;
         let path = folder.join(format!("{}.md", args.suite));
-        std::fs::write(&path, markdown(&report, &plots)).with_context(|| path.display().to_string())?;
+        let mut text = markdown(&report, &plots);
+        shown.iter().flatten().for_each(|room| text += &room.markdown());
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
         output::note(path.display());
     }
     if args.json {
-        output::line(serde_json::to_string(&report)?)
+        output::line(serde_json::to_string(&WithShown { report: &report, shown })?)
     } else {
-        output::write(|out| print_pose(out, &report))
+        output::write(|out| {
+            print_pose(out, &report)?;
+            shown.iter().flatten().try_for_each(|room| write!(out, "{room}"))
+        })
     }
+}
+
+/// A report, and what the pipeline shows of the same kind of rooms.
+#[derive(Serialize)]
+struct WithShown<'a> {
+    #[serde(flatten)]
+    report: &'a evaluate::Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Vec<EmptyRoom>>,
 }
 
 /// Measures on the test part of a public set, and prints the report.
 pub fn recorded(set: &PublicSet, data: &Path, weights: &Path, args: &Evaluate) -> anyhow::Result<()> {
     ensure!(args.plots.is_none(), "--plots: nothing is drawn of a network on {}", set.name);
-    let predictor = predictor(args, Weights::File(weights.to_owned()), device(args)?)?;
+    let predictor = predictor(weights, device(args)?)?;
     let bar = ProgressBar::new(1);
     let report = sets::measure(set, data, args.split.as_deref(), &predictor, |done, total| {
         bar.set_length(total as u64);
@@ -60,16 +77,12 @@ pub fn recorded(set: &PublicSet, data: &Path, weights: &Path, args: &Evaluate) -
 
 fn device(args: &Evaluate) -> anyhow::Result<Compute> {
     let choice = args.device.parse().map_err(|e| anyhow::anyhow!("--device: {e}"))?;
-    Compute::open(choice).context(shown(args))
+    Compute::open(choice).with_context(|| format!("--device {}", args.device))
 }
 
-fn predictor(args: &Evaluate, weights: Weights, device: Compute) -> anyhow::Result<Predictor> {
-    Predictor::load_on(&weights, device).context(shown(args))
-}
-
-/// What errors call the weights.
-fn shown(args: &Evaluate) -> String {
-    args.weights.as_ref().map_or("shipped weights".into(), |path| path.display().to_string())
+fn predictor(weights: &Path, device: Compute) -> anyhow::Result<Predictor> {
+    let shown = || weights.display().to_string();
+    Predictor::load_on(&Weights::File(weights.to_owned()), device).with_context(shown)
 }
 
 fn print_pose(out: &mut dyn Write, report: &evaluate::Report) -> io::Result<()> {

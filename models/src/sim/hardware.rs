@@ -1,11 +1,10 @@
-//! Radios other than a place's own, to learn what hardware buys what.
+//! Radios other than a scene's own, to learn what hardware buys what.
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
-use crate::sim::{Node, Radio, SceneConfig, Subcarriers};
+use super::{Node, Radio, SceneConfig, Subcarriers};
 
-/// What differs from a place's own radios. The default differs in nothing.
+/// What differs from a scene's own radios. The default differs in nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Radios {
@@ -37,13 +36,19 @@ const DEMO_RECEIVERS: [(&str, [f32; 3], f32); 8] = [
 const SPACING: [(u16, i16); 4] = [(20, 2), (40, 4), (80, 8), (160, 16)];
 
 impl Radios {
-    /// Whether the places keep their own radios.
-    pub fn are_the_places_own(&self) -> bool {
+    /// Five receivers of 160 MHz, as `configs/room-wide.toml` has them.
+    pub const WIDE: Self = Self { receivers: Some(5), antennas: None, bandwidth_mhz: Some(160) };
+
+    /// Whether a scene keeps its own radios.
+    pub fn are_the_scenes_own(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Says what cannot be had.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Refuses what cannot be had.
+    ///
+    /// # Errors
+    /// Names the field, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
         if self.receivers.is_some_and(|n| !(1..=DEMO_RECEIVERS.len()).contains(&n)) {
             return Err(format!("radios.receivers: 1 to {}", DEMO_RECEIVERS.len()));
         }
@@ -56,9 +61,10 @@ impl Radios {
         Ok(())
     }
 
-    /// Puts these radios into a place's scene.
-    pub(super) fn put_into(&self, place: Place, scene: &mut SceneConfig) {
-        if let Some(count) = self.receivers.filter(|_| place == Place::Demo) {
+    /// The demo room with these radios.
+    pub fn demo(&self) -> SceneConfig {
+        let mut scene = SceneConfig::demo();
+        if let Some(count) = self.receivers {
             let antennas = scene.receivers.first().map_or(3, |r| r.antennas);
             let node = |&(name, position_m, axis_deg): &(&str, [f32; 3], f32)| Node {
                 name: name.into(),
@@ -69,6 +75,12 @@ impl Radios {
             };
             scene.receivers = DEMO_RECEIVERS.iter().take(count).map(node).collect();
         }
+        self.put_into(&mut scene);
+        scene
+    }
+
+    /// Gives a scene's receivers these antennas and this bandwidth; there are as many as before.
+    pub(crate) fn put_into(&self, scene: &mut SceneConfig) {
         if let Some(antennas) = self.antennas {
             scene.receivers.iter_mut().for_each(|r| r.antennas = antennas);
         }
@@ -80,6 +92,18 @@ impl Radios {
             scene.radio =
                 Radio { bandwidth_mhz, subcarriers: Subcarriers::List(tones), ..scene.radio.clone() };
         }
+    }
+}
+
+impl std::fmt::Display for Radios {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            self.receivers.map(|n| format!("{n} receivers")),
+            self.antennas.map(|n| format!("{n} antennas each")),
+            self.bandwidth_mhz.map(|mhz| format!("{mhz} MHz")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { f.write_str("the room's own radios") } else { f.write_str(&parts.join(", ")) }
     }
 }
 
@@ -95,8 +119,7 @@ mod tests {
                 let radios =
                     Radios { receivers: Some(receivers), antennas: Some(2), bandwidth_mhz: Some(bandwidth) };
                 radios.check().unwrap();
-                let mut scene = SceneConfig::demo();
-                radios.put_into(Place::Demo, &mut scene);
+                let scene = radios.demo();
                 scene.check().unwrap();
                 assert_eq!(scene.receivers.len(), receivers);
                 assert!(scene.receivers.iter().all(|r| r.antennas == 2));
@@ -110,8 +133,7 @@ mod tests {
 
     #[test]
     fn three_receivers_are_the_demo_rooms_own() {
-        let mut scene = SceneConfig::demo();
-        Radios { receivers: Some(3), ..Radios::default() }.put_into(Place::Demo, &mut scene);
+        let scene = Radios { receivers: Some(3), ..Radios::default() }.demo();
         for own in SceneConfig::demo().receivers {
             assert!(scene.receivers.contains(&own), "{own:?}");
         }
