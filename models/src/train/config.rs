@@ -258,8 +258,13 @@ impl DataConfig {
         };
         let ((demo, demo_h), (random, random_h)) = (of(Place::Demo), of(Place::Random));
         let most = self.train.iter().map(|g| g.people).max().unwrap_or(0);
+        let radios = if self.radios.are_the_scenes_own() {
+            String::new()
+        } else {
+            format!(", seen by other radios: {}", self.radios)
+        };
         let simulated = format!(
-            "simulated: {demo_h:.1} h in {demo} sequences in the demo room and {random_h:.1} h in {random} random rooms, nobody to {most} people"
+            "simulated: {demo_h:.1} h in {demo} sequences in the demo room and {random_h:.1} h in {random} random rooms, nobody to {most} people{radios}"
         );
         let sets = self.sets.iter().map(|s| format!("the training part of {}, {}", s.set, s.split));
         let scenes = (!self.train.is_empty()).then_some(simulated);
