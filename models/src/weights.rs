@@ -60,13 +60,6 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
-    /// On validation scenes of the demo room (people and motions not trained on) with one to `people` persons: is position
-    /// better than the mean position and pose better than the mean pose, and are three quarters of them found within half a metre, with
-    /// each number of them?
-    pub fn beats_mean_pose(&self, people: usize) -> bool {
-        self.beats("demo", people)
-    }
-
     /// The simulated radios that it was trained with: its figures speak for no others.
     pub fn radios(&self) -> Radios {
         #[derive(Default, Deserialize)]
@@ -80,6 +73,13 @@ impl ModelCard {
             radios: Radios,
         }
         toml::from_str::<Config>(&self.config).unwrap_or_default().data.radios
+    }
+
+    /// On validation scenes of the demo room (people and motions not trained on) with one to `people` persons: is position
+    /// better than the mean position and pose better than the mean pose, and are three quarters of them found within half a metre, with
+    /// each number of them?
+    pub fn beats_mean_pose(&self, people: usize) -> bool {
+        self.beats("demo", people)
     }
 
     /// The same in simulated rooms that it was not trained on.

@@ -87,17 +87,16 @@ impl Room {
 
     fn radios(self) -> Radios {
         match self {
-            Self::Demo | Self::Random => Radios::default(),
+            Self::Demo | Self::Random => Radios::OWN,
             Self::DemoWide => Radios::WIDE,
         }
     }
 
     /// The shipped weights that look here.
-    fn weights(self) -> Weights {
-        match self {
-            Self::Demo => Weights::DemoRoom,
-            Self::DemoWide => Weights::DemoRoomWide,
-            Self::Random => Weights::Shipped,
+    fn weights(self) -> Option<Weights> {
+        match self.place() {
+            Place::Demo => Weights::of_demo_room(&self.radios()),
+            Place::Random => Some(Weights::Shipped),
         }
     }
 }
@@ -238,11 +237,12 @@ impl Networks {
     /// When they cannot be loaded onto the device.
     pub fn shipped(suite: Suite, compute: &Compute) -> Result<Self, LoadError> {
         let rooms: BTreeSet<Room> = suite.scenes().iter().map(|scene| scene.room).collect();
-        let load = |room: Room| {
-            let predictor = Predictor::load_on(&room.weights(), compute.clone())?;
+        let load = |(room, weights): (Room, Weights)| {
+            let predictor = Predictor::load_on(&weights, compute.clone())?;
             Ok((room, Arc::new(predictor)))
         };
-        rooms.into_iter().map(load).collect::<Result<_, _>>().map(Self)
+        let known = rooms.into_iter().filter_map(|room| Some((room, room.weights()?)));
+        known.map(load).collect::<Result<_, _>>().map(Self)
     }
 
     /// One network, in all rooms with the radios that it was taught with.
@@ -263,15 +263,14 @@ pub fn run(
     networks: &Networks,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, EvaluateError> {
-    let network = |scene: &Scene| networks.0.get(&scene.room);
-    let scenes: Vec<Scene> = suite.scenes().into_iter().filter(|scene| network(scene).is_some()).collect();
-    let first = scenes.first().and_then(network).ok_or(EvaluateError::Radios)?;
+    let known = |scene: Scene| networks.0.get(&scene.room).map(|predictor| (scene, predictor));
+    let scenes: Vec<(Scene, &Arc<Predictor>)> = suite.scenes().into_iter().filter_map(known).collect();
+    let (_, first) = scenes.first().ok_or(EvaluateError::Radios)?;
     let mut sums = Sums::default();
     // A few at a time: a sequence holds its features in memory.
     for (done, chunk) in scenes.chunks(8).enumerate() {
-        let sequences = chunk.par_iter().map(Scene::simulate).collect::<Result<Vec<_>, _>>()?;
-        for (i, (scene, sequence)) in chunk.iter().zip(&sequences).enumerate() {
-            let Some(predictor) = network(scene) else { continue };
+        let sequences = chunk.par_iter().map(|(s, _)| s.simulate()).collect::<Result<Vec<_>, _>>()?;
+        for (i, ((_, predictor), sequence)) in chunk.iter().zip(&sequences).enumerate() {
             sums.add(predictor, sequence)?;
             if (done * 8 + i) % (scenes.len() / EXAMPLES).max(1) == 0 {
                 sums.keep_example(predictor, sequence)?;
@@ -279,7 +278,7 @@ pub fn run(
         }
         progress((done * 8 + chunk.len()).min(scenes.len()), scenes.len());
     }
-    let names: BTreeSet<String> = scenes.iter().filter_map(network).map(|p| p.model()).collect();
+    let names: BTreeSet<String> = scenes.iter().map(|(_, predictor)| predictor.model()).collect();
     let model = names.into_iter().collect::<Vec<_>>().join(", ");
     Ok(Report { model, ..sums.report(suite, first) })
 }

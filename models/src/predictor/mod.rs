@@ -53,13 +53,13 @@ pub enum Weights {
 }
 
 impl Weights {
+    /// Those that ship with the program for the demo room, each with the radios that it was taught with.
+    pub const OF_DEMO_ROOM: [(Radios, Self); 2] =
+        [(Radios::OWN, Self::DemoRoom), (Radios::WIDE, Self::DemoRoomWide)];
+
     /// Those that ship with the program for the demo room with these radios.
     pub fn of_demo_room(radios: &Radios) -> Option<Self> {
-        match radios {
-            own if own.are_the_scenes_own() => Some(Self::DemoRoom),
-            wide if *wide == Radios::WIDE => Some(Self::DemoRoomWide),
-            _ => None,
-        }
+        Self::OF_DEMO_ROOM.into_iter().find(|(taught, _)| taught == radios).map(|(_, weights)| weights)
     }
 }
 

@@ -36,12 +36,14 @@ const DEMO_RECEIVERS: [(&str, [f32; 3], f32); 8] = [
 const SPACING: [(u16, i16); 4] = [(20, 2), (40, 4), (80, 8), (160, 16)];
 
 impl Radios {
+    /// The scene's own.
+    pub const OWN: Self = Self { receivers: None, antennas: None, bandwidth_mhz: None };
     /// Five receivers of 160 MHz, as `configs/room-wide.toml` has them.
     pub const WIDE: Self = Self { receivers: Some(5), antennas: None, bandwidth_mhz: Some(160) };
 
     /// Whether a scene keeps its own radios.
     pub fn are_the_scenes_own(&self) -> bool {
-        *self == Self::default()
+        *self == Self::OWN
     }
 
     /// Refuses what cannot be had.

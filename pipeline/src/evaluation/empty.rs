@@ -28,9 +28,6 @@ pub struct Shown {
 /// Why it cannot be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum EmptyRoomError {
-    /// No weights ship for these radios.
-    #[error("no weights ship for the demo room with such radios")]
-    Radios,
     /// The weights cannot be used.
     #[error(transparent)]
     Weights(#[from] LoadError),
@@ -46,21 +43,32 @@ pub enum EmptyRoomError {
 }
 
 /// The demo room with these radios, `seconds` at each noise level of [`EMPTY_SNR_DB`], as fast as can be, by seeds that training never uses. The
-/// network computes on `compute`.
+/// network of the weights computes on `compute`.
 ///
 /// # Errors
-/// When no weights ship for the radios, or something does not start.
-pub fn shown(radios: &Radios, seconds: f64, compute: &Compute) -> Result<Vec<Shown>, EmptyRoomError> {
+/// When the weights cannot be used, or something does not start.
+pub fn shown(
+    radios: &Radios,
+    weights: &Weights,
+    seconds: f64,
+    compute: &Compute,
+) -> Result<Vec<Shown>, EmptyRoomError> {
     // Threads of their own: those of the pool are needed by the pipelines.
     std::thread::scope(|scope| {
-        let levels = EMPTY_SNR_DB.map(|snr_db| scope.spawn(move || at(radios, snr_db, seconds, compute)));
+        let levels =
+            EMPTY_SNR_DB.map(|snr_db| scope.spawn(move || at(radios, weights, snr_db, seconds, compute)));
         levels.into_iter().map(|level| level.join().map_err(|_| EmptyRoomError::Panicked)?).collect()
     })
 }
 
-fn at(radios: &Radios, snr_db: f32, seconds: f64, compute: &Compute) -> Result<Shown, EmptyRoomError> {
-    let weights = Weights::of_demo_room(radios).ok_or(EmptyRoomError::Radios)?;
-    let predictor = Predictor::load_on(&weights, compute.clone())?;
+fn at(
+    radios: &Radios,
+    weights: &Weights,
+    snr_db: f32,
+    seconds: f64,
+    compute: &Compute,
+) -> Result<Shown, EmptyRoomError> {
+    let predictor = Predictor::load_on(weights, compute.clone())?;
     let room = SimSpec {
         people: 0,
         seed: u64::from(snr_db.to_bits()),
@@ -78,15 +86,14 @@ fn at(radios: &Radios, snr_db: f32, seconds: f64, compute: &Compute) -> Result<S
         .frames_to(to)
         .start()?;
     let mut shown = Shown { snr_db, frames: 0, hours: 0.0, frames_with_presence: 0, frames_with_persons: 0 };
-    let mut times = None;
+    let mut first_ns = None;
     for frame in frames {
-        let (first, _) = times.unwrap_or((frame.time_ns, frame.time_ns));
-        times = Some((first, frame.time_ns));
+        let first_ns = *first_ns.get_or_insert(frame.time_ns);
+        shown.hours = (frame.time_ns - first_ns) as f64 / 3.6e12;
         shown.frames += 1;
         shown.frames_with_presence += usize::from(frame.presence.is_some_and(|p| p.present));
         shown.frames_with_persons += usize::from(!frame.persons.is_empty());
     }
     pipeline.join();
-    shown.hours = times.map_or(0.0, |(first, last)| (last - first) as f64 / 3.6e12);
     Ok(shown)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use invispose_models::predictor::Compute;
+use invispose_models::predictor::{Compute, Weights};
 use invispose_models::sim::Radios;
 use invispose_pipeline::evaluation::empty::{self, Shown};
 use serde::Serialize;
@@ -19,8 +19,10 @@ pub struct EmptyRoom {
 
 /// The demo room with each of the radios that weights ship for.
 pub fn measure(device: &Compute) -> anyhow::Result<Vec<EmptyRoom>> {
-    let room = |radios| Ok(EmptyRoom { by_noise: empty::shown(&radios, SECONDS, device)?, radios });
-    [Radios::default(), Radios::WIDE].into_iter().map(room).collect()
+    let room = |(radios, weights)| {
+        Ok(EmptyRoom { by_noise: empty::shown(&radios, &weights, SECONDS, device)?, radios })
+    };
+    Weights::OF_DEMO_ROOM.into_iter().map(room).collect()
 }
 
 impl EmptyRoom {

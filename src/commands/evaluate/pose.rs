@@ -31,15 +31,15 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     })?;
     // What a network alone says of an empty room is shown to nobody: in the pipeline presence comes first.
     let shown = match suite {
-        Suite::EmptyRoom if args.weights.is_none() => Some(empty_room::measure(&device)?),
-        _ => None,
+        Suite::EmptyRoom if args.weights.is_none() => empty_room::measure(&device)?,
+        _ => Vec::new(),
     };
     bar.finish_and_clear();
     if let Some(folder) = &args.plots {
         let plots = plots::poses::write(&report, &args.suite, folder)?;
         let path = folder.join(format!("{}.md", args.suite));
         let mut text = markdown(&report, &plots);
-        shown.iter().flatten().for_each(|room| text += &room.markdown());
+        shown.iter().for_each(|room| text += &room.markdown());
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
         output::note(path.display());
     }
@@ -48,7 +48,7 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
     } else {
         output::write(|out| {
             print_pose(out, &report)?;
-            shown.iter().flatten().try_for_each(|room| write!(out, "{room}"))
+            shown.iter().try_for_each(|room| write!(out, "{room}"))
         })
     }
 }
@@ -58,8 +58,8 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
 struct WithShown<'a> {
     #[serde(flatten)]
     report: &'a evaluate::Report,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shown: Option<Vec<EmptyRoom>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<EmptyRoom>,
 }
 
 /// Measures on the test part of a public set, and prints the report.
