@@ -6,6 +6,7 @@
 //! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
+mod multilateration;
 mod on_cpu;
 
 use burn::{
@@ -16,7 +17,8 @@ use burn::{
 
 pub(crate) use on_cpu::CpuNetwork;
 
-use crate::input::{BLOCKS, FEATURES, FIXED, Input, floor_centre};
+use self::multilateration::{Multilateration, PLACES, excess_paths};
+use crate::input::{BLOCKS, Ends, FEATURES, FIXED, Input, floor_centre};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -48,11 +50,14 @@ pub struct NetworkConfig {
     pub span: usize,
     /// Code of the site.
     pub trunk: usize,
+    /// Whether places are told by the lengths of the paths over them too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multilateration: bool,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { fixed: 64, encode: 256, block: 256, span: 192, trunk: 320 }
+        Self { fixed: 64, encode: 256, block: 256, span: 192, trunk: 320, multilateration: false }
     }
 }
 
@@ -66,7 +71,8 @@ impl NetworkConfig {
             + SPANS * (self.span * ROOTS + (self.span + ROOTS) * self.trunk)
             + 2 * self.trunk * self.trunk
             + self.trunk * SLOTS * OUTPUTS;
-        links * per_link + site
+        let paths = if self.multilateration { Multilateration::multiply_adds(self.block) } else { 0 };
+        links * (per_link + paths) + site
     }
 
     /// The widths, for checks.
@@ -87,6 +93,7 @@ impl NetworkConfig {
             trail: linear(self.span, ROOTS),
             trunk: linear(SPANS * (self.span + ROOTS), self.trunk),
             trunk_block: Residual::new(self.trunk, device),
+            multilateration: self.multilateration.then(|| Multilateration::new(self.block, device)),
             head: linear(self.trunk, SLOTS * OUTPUTS),
         }
     }
@@ -127,6 +134,7 @@ pub struct PoseNetwork {
     trail: Linear,
     trunk: Linear,
     trunk_block: Residual,
+    multilateration: Option<Multilateration>,
     head: Linear,
 }
 
@@ -139,6 +147,12 @@ pub struct Batch {
     fixed: Tensor<2>,
     /// `[windows, links of all windows]`: averages a window's links.
     gather: Tensor<2>,
+    /// `[windows, links of all windows]`: adds them.
+    sum: Tensor<2>,
+    /// `[links of all windows, PLACES]`: see [`excess_paths`].
+    excess: Tensor<2>,
+    /// `[windows, 2]`: the floor's edges in metres.
+    rooms: Tensor<2>,
 }
 
 impl Batch {
@@ -172,16 +186,24 @@ impl Batch {
         device: &Device,
     ) -> Self {
         let (windows, total) = (links.len(), links.iter().sum::<usize>());
-        let mut gather = vec![0.0f32; windows * total];
+        let (mut gather, mut sum) = (vec![0.0f32; windows * total], vec![0.0f32; windows * total]);
+        let ends: Vec<Ends> = fixed.chunks_exact(FIXED).map(Ends::of).collect();
+        let mut rooms = Vec::with_capacity(2 * windows);
         let mut at = 0;
         for (window, &n) in links.iter().enumerate() {
             for link in at..at + n {
                 gather[window * total + link] = 1.0 / n as f32;
+                sum[window * total + link] = 1.0;
             }
+            rooms.extend_from_slice(&ends.get(at).map_or([0.0; 3], |e| e.room_m)[..2]);
             at += n;
         }
+        let excess = ends.iter().flat_map(excess_paths).collect();
         Self {
             features,
+            excess: Tensor::from_data(TensorData::new(excess, [total, PLACES]), device),
+            sum: Tensor::from_data(TensorData::new(sum, [windows, total]), device),
+            rooms: Tensor::from_data(TensorData::new(rooms, [windows, 2]), device),
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
         }
@@ -226,15 +248,29 @@ impl PoseNetwork {
         let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
         let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
         let [links, blocks, width] = code.dims();
+        let located = self
+            .multilateration
+            .as_ref()
+            .map(|m| m.forward(code.clone(), batch.excess, batch.sum, batch.rooms));
         let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
         let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));
         let trail = self.trail.forward(span.clone());
+        let trail = match &located {
+            Some(located) => trail + located.clone(),
+            None => trail,
+        };
         let span = Tensor::cat(vec![span, trail.clone()], 2);
         let [_, spans, width] = span.dims();
         let site = self.trunk.forward(span.reshape([windows, spans * width]));
         let site = self.trunk_block.forward(site);
-        (self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS]), trail)
+        let mut out = self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS]);
+        if let Some(located) = located {
+            let last = located.narrow(1, SPANS - 1, 1).reshape([windows, SLOTS, 3]);
+            let root = out.clone().narrow(2, Slot::ROOT, 3) + last;
+            out = out.slice_assign([0..windows, 0..SLOTS, Slot::ROOT..Slot::ROOT + 3], root);
+        }
+        (out, trail)
     }
 }
 

@@ -204,6 +204,22 @@ fn nearest(link: &LinkWindow<'_>, step: usize) -> Option<usize> {
         .min_by(|&a, &b| (a as f32 - at).abs().total_cmp(&(b as f32 - at).abs()))
 }
 
+/// Where a link's ends stand, from the middle of the room's floor, metres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ends {
+    pub room_m: [f32; 3],
+    pub transmitter_m: [f32; 3],
+    pub receiver_m: [f32; 3],
+}
+
+impl Ends {
+    /// As [`fixed_features`] say.
+    pub fn of(fixed: &[f32]) -> Self {
+        let at = |from: usize, unit: f32| std::array::from_fn(|i| unit * fixed[CHANNELS * BINS + from + i]);
+        Self { transmitter_m: at(0, 3.0), receiver_m: at(3, 3.0), room_m: at(6, 5.0) }
+    }
+}
+
 /// The middle of a room's floor, from which the network tells places, metres.
 pub(crate) fn floor_centre(room_m: [f32; 3]) -> [f32; 3] {
     [0.5 * room_m[0], 0.5 * room_m[1], 0.0]

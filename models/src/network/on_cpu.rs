@@ -7,7 +7,10 @@ use burn::{
 use invispose_kernels::cpu::{Dense, Finish, Level};
 use rayon::prelude::*;
 
-use super::{BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, bias};
+use super::{
+    BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, Slot, bias,
+    multilateration::MultilaterationOnCpu,
+};
 use crate::input::{FEATURES, Input, LinkInput};
 
 /// Most windows that one thread looks at together.
@@ -27,6 +30,7 @@ pub(crate) struct CpuNetwork {
     norm: Norm,
     inner: Dense,
     outer: Dense,
+    multilateration: Option<MultilaterationOnCpu>,
     head: Dense,
 }
 
@@ -47,7 +51,12 @@ impl CpuNetwork {
         let (residual, norm) = (&network.trunk_block, &network.trunk_block.norm);
         let gamma = numbers(norm.gamma.val())?;
         let beta = norm.beta.as_ref().map_or_else(|| Some(vec![0.0; gamma.len()]), |b| numbers(b.val()))?;
+        let multilateration = match &network.multilateration {
+            Some(layer) => Some(MultilaterationOnCpu { paths: dense(layer.layer())? }),
+            None => None,
+        };
         Some(Self {
+            multilateration,
             fixed: dense(&network.fixed)?,
             encode: dense(&network.encode)?,
             encode_modulation: dense(&network.encode_modulation)?,
@@ -83,6 +92,10 @@ impl CpuNetwork {
         // The codes of all links, `[links of all windows][BLOCKS * block]`, then their mean in each window.
         let links: Vec<&LinkInput> = inputs.iter().flat_map(|input| &input.links).collect();
         let codes = self.codes(&links);
+        let located = self.multilateration.as_ref().map(|layer| {
+            let windows: Vec<&[LinkInput]> = inputs.iter().map(|input| input.links.as_slice()).collect();
+            layer.forward(&codes, &windows)
+        });
         let mut codes = codes.chunks_exact(BLOCKS * block);
         let mut site = vec![0.0; inputs.len() * BLOCKS * block];
         for (input, site) in inputs.iter().zip(site.chunks_exact_mut(BLOCKS * block)) {
@@ -96,6 +109,9 @@ impl CpuNetwork {
         self.span.apply(&rows(&site, MERGE * block), Finish::Relu, &mut code);
         let mut trail = vec![0.0; spans * ROOTS];
         self.trail.apply(&rows(&code, span), Finish::Plain, &mut trail);
+        if let Some(located) = &located {
+            trail.iter_mut().zip(located).for_each(|(t, l)| *t += l);
+        }
         let both = code.chunks_exact(span).zip(trail.chunks_exact(ROOTS));
         let both: Vec<f32> = both.flat_map(|(code, trail)| code.iter().chain(trail).copied()).collect();
         let mut site = vec![0.0; inputs.len() * trunk];
@@ -106,6 +122,15 @@ impl CpuNetwork {
         // What is no number stays none.
         site.iter_mut().filter(|v| **v < 0.0).for_each(|v| *v = 0.0);
         self.head.apply(&rows(&site, trunk), Finish::Plain, out);
+        for (out, located) in out
+            .chunks_exact_mut(SLOTS * OUTPUTS)
+            .zip(located.iter().flat_map(|l| l.chunks_exact(SPANS * ROOTS)))
+        {
+            let last = located[(SPANS - 1) * ROOTS..].chunks_exact(3);
+            for (slot, last) in out.chunks_exact_mut(OUTPUTS).zip(last) {
+                slot[Slot::ROOT..].iter_mut().zip(last).for_each(|(root, l)| *root += l);
+            }
+        }
     }
 
     /// Each link's code, `[links][BLOCKS][block]`.
@@ -166,8 +191,10 @@ mod tests {
         let device = Device::flex();
         device.seed(1);
         // Widths that fill no vector, and those that are shipped.
-        let odd = NetworkConfig { fixed: 7, encode: 33, block: 17, span: 5, trunk: 50 };
-        for config in [odd, NetworkConfig::default()] {
+        let odd =
+            NetworkConfig { fixed: 7, encode: 33, block: 17, span: 5, trunk: 50, multilateration: false };
+        let located = NetworkConfig { multilateration: true, ..odd };
+        for config in [odd, located, NetworkConfig::default()] {
             let network = config.init(&device);
             let on_cpu = CpuNetwork::new(&network).unwrap();
             let windows: Vec<Input> = (0..11).map(|i| input(1 + i % 4, i)).collect();

@@ -1,0 +1,213 @@
+//! Where persons are, by the lengths of the paths over them.
+//!
+//! A path over a body is longer than the straight one between a link's ends; the places of equal excess path lie on an ellipse
+//! about the two. Each link's code says how likely each excess path is; at every place of the floor the links' logarithms are
+//! added, and the places' probabilities give the mean place (elliptic localisation: Rui and Ho, "Elliptic Localization:
+//! Performance Study and Optimum Receiver Placement", 2014). What is learned is what a link sees of a path, not where a
+//! room's radios stand: it holds in rooms never seen.
+
+use burn::{
+    module::Module,
+    nn::{Linear, LinearConfig},
+    tensor::{Device, Tensor, TensorData, activation::softmax},
+};
+
+use invispose_kernels::cpu::{Dense, Finish};
+
+use super::{MERGE, ROOTS, SLOTS, SPANS, Slot};
+use crate::input::{Ends, LinkInput};
+
+/// Excess paths told apart, and how far apart they are, metres.
+const PATHS: usize = 24;
+const PATH_M: f32 = 0.5;
+/// Places along each edge of the floor.
+const ALONG: usize = 10;
+/// Places of the floor.
+pub(super) const PLACES: usize = ALONG * ALONG;
+/// Height above the floor at which paths bend, metres: about that of the hips of who stands.
+const HEIGHT_M: f32 = 1.0;
+
+/// Answers of a window: each slot's place at the end of each span.
+const ANSWERS: usize = SPANS * SLOTS;
+
+/// A place's coordinates in units of the room's edges, from the middle of the floor.
+fn place(index: usize) -> [f32; 2] {
+    [index % ALONG, index / ALONG].map(|i| (i as f32 + 0.5) / ALONG as f32 - 0.5)
+}
+
+/// Excess path over each place, in units of [`PATH_M`], at most the longest told apart.
+pub(super) fn excess_paths(ends: &Ends) -> [f32; PLACES] {
+    let distance = |a: [f32; 3], b: [f32; 3]| (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f32>().sqrt();
+    let direct = distance(ends.transmitter_m, ends.receiver_m);
+    std::array::from_fn(|index| {
+        let [x, y] = place(index);
+        let over = [x * ends.room_m[0], y * ends.room_m[1], HEIGHT_M];
+        let path = distance(ends.transmitter_m, over) + distance(over, ends.receiver_m) - direct;
+        (path / PATH_M).clamp(0.0, (PATHS - 1) as f32)
+    })
+}
+
+/// The layer's weights.
+#[derive(Module, Debug)]
+pub(super) struct Multilateration {
+    /// Each slot's log likelihood of each excess path during a span.
+    paths: Linear,
+}
+
+impl Multilateration {
+    pub fn multiply_adds(block: usize) -> usize {
+        ANSWERS * PATHS * (MERGE * block + 2 * ALONG)
+    }
+
+    pub fn new(block: usize, device: &Device) -> Self {
+        Self { paths: LinearConfig::new(MERGE * block, SLOTS * PATHS).init(device) }
+    }
+
+    /// The layer that each link's spans go through.
+    pub fn layer(&self) -> &Linear {
+        &self.paths
+    }
+
+    /// Where each slot's root was at the end of each span, `[windows, SPANS, ROOTS]` in the units of [`Slot::ROOT`], the
+    /// height 0. From the links' codes `[links, BLOCKS, block]`, their [`excess_paths`] `[links, PLACES]`, what adds the links of
+    /// a window `[windows, links]` and the rooms' edges in metres `[windows, 2]`.
+    pub fn forward(&self, code: Tensor<3>, excess: Tensor<2>, sum: Tensor<2>, rooms: Tensor<2>) -> Tensor<3> {
+        let [links, blocks, width] = code.dims();
+        let device = code.device();
+        let spans = code.reshape([links, blocks / MERGE, MERGE * width]);
+        let likely = self.paths.forward(spans).reshape([links, ANSWERS, PATHS]);
+        let path =
+            Tensor::<1>::from_data(TensorData::new((0..PATHS).map(|p| p as f32).collect(), [PATHS]), &device);
+        let off = excess.unsqueeze_dim::<3>(1) - path.reshape([1, PATHS, 1]);
+        let share = off.abs().neg().add_scalar(1.0).clamp_min(0.0);
+        let over = likely.matmul(share).reshape([links, ANSWERS * PLACES]);
+        let windows = sum.dims()[0];
+        let over = sum.matmul(over).reshape([windows, ANSWERS, PLACES]);
+        let places: Vec<f32> = (0..PLACES)
+            .flat_map(|i| {
+                let [x, y] = place(i);
+                [x, y, 0.0]
+            })
+            .collect();
+        let places = Tensor::<2>::from_data(TensorData::new(places, [PLACES, 3]), &device);
+        let mean = softmax(over, 2).matmul(places.unsqueeze());
+        let rooms =
+            Tensor::cat(vec![rooms.div_scalar(Slot::ROOT_UNIT_M), Tensor::zeros([windows, 1], &device)], 1);
+        (mean * rooms.unsqueeze_dim::<3>(1)).reshape([windows, SPANS, ROOTS])
+    }
+}
+
+/// The same without tensors.
+#[derive(Debug)]
+pub(super) struct MultilaterationOnCpu {
+    /// As [`Multilateration::layer`].
+    pub paths: Dense,
+}
+
+impl MultilaterationOnCpu {
+    /// As [`Multilateration::forward`], from the links' codes `[links of all windows][BLOCKS * block]` and the links of each
+    /// window.
+    pub fn forward(&self, codes: &[f32], windows: &[&[LinkInput]]) -> Vec<f32> {
+        let links: usize = windows.iter().map(|links| links.len()).sum();
+        let spans: Vec<&[f32]> = codes.chunks_exact(codes.len() / (links * SPANS).max(1)).collect();
+        let mut likely = vec![0.0; links * ANSWERS * PATHS];
+        self.paths.apply(&spans, Finish::Plain, &mut likely);
+        let mut likely = likely.chunks_exact(ANSWERS * PATHS);
+        windows.iter().flat_map(|links| located(links, likely.by_ref().take(links.len()))).collect()
+    }
+}
+
+/// Where the slots' roots were, `[SPANS][ROOTS]`, by each link's `[ANSWERS][PATHS]`.
+fn located<'a>(links: &[LinkInput], likely: impl Iterator<Item = &'a [f32]>) -> [f32; SPANS * ROOTS] {
+    let mut over = [[0.0f32; ANSWERS]; PLACES];
+    let room_m = links.first().map_or([0.0; 3], |link| Ends::of(&link.fixed).room_m);
+    for (link, likely) in links.iter().zip(likely) {
+        // All answers' likelihoods of a path side by side.
+        let at: [[f32; ANSWERS]; PATHS] =
+            std::array::from_fn(|path| std::array::from_fn(|answer| likely[answer * PATHS + path]));
+        for (over, path) in over.iter_mut().zip(excess_paths(&Ends::of(&link.fixed))) {
+            // What is no number is beside the first path, and stays none.
+            let (below, share) = (path as usize, path.fract());
+            let (near, far) = (&at[below], &at[(below + 1).min(PATHS - 1)]);
+            for ((sum, near), far) in over.iter_mut().zip(near).zip(far) {
+                *sum += near * (1.0 - share) + far * share;
+            }
+        }
+    }
+    let mut most = [f32::NEG_INFINITY; ANSWERS];
+    over.iter().for_each(|row| most.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(*v)));
+    let (mut sum, mut mean) = ([0.0f32; ANSWERS], [[0.0f32; 2]; ANSWERS]);
+    for (index, row) in over.iter().enumerate() {
+        let [x, y] = place(index);
+        for (((v, most), sum), mean) in row.iter().zip(&most).zip(&mut sum).zip(&mut mean) {
+            let likely = (v - most).exp();
+            *sum += likely;
+            mean[0] += likely * x;
+            mean[1] += likely * y;
+        }
+    }
+    let mut out = [0.0; SPANS * ROOTS];
+    for ((out, sum), mean) in out.chunks_exact_mut(3).zip(sum).zip(mean) {
+        for i in 0..2 {
+            out[i] = mean[i] / sum * room_m[i] / Slot::ROOT_UNIT_M;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::input::{ReferenceBuilder, fixed_features};
+    use invispose_kernels::{Complex32, Layout};
+
+    const ROOM_M: [f32; 3] = [6.0, 5.0, 2.7];
+
+    fn link(transmitter_m: [f32; 3], receiver_m: [f32; 3]) -> LinkInput {
+        let mut quiet = ReferenceBuilder::default();
+        quiet.push(Layout::new(1, 1, 1), &[Complex32::new(1.0, 0.0)]);
+        let fixed = fixed_features(&quiet.finish().unwrap(), ROOM_M, transmitter_m, receiver_m);
+        LinkInput { features: Vec::new(), fixed }
+    }
+
+    fn on_the_wall(turn: f32) -> [f32; 3] {
+        let (s, c) = turn.sin_cos();
+        let reach = (2.9 / c.abs().max(1e-3)).min(2.4 / s.abs().max(1e-3));
+        [3.0 + reach * c, 2.5 + reach * s, 1.2]
+    }
+
+    proptest! {
+        /// Links all around that each know the length of the path over somebody, and nothing else, tell where they are.
+        #[test]
+        fn lengths_of_paths_tell_the_place(x in 0.8f32..5.2, y in 0.8f32..4.2, turn in 0.0f32..6.28) {
+            let transmitter = on_the_wall(turn);
+            let length = |a: [f32; 3], b: [f32; 3]| (a[0] - b[0]).hypot(a[1] - b[1]).hypot(a[2] - b[2]);
+            let body = [x, y, HEIGHT_M];
+            let (mut links, mut likely) = (Vec::new(), Vec::new());
+            for i in 1..6 {
+                let receiver = on_the_wall(turn + i as f32 * std::f32::consts::TAU / 6.0);
+                let excess = length(transmitter, body) + length(body, receiver) - length(transmitter, receiver);
+                let at = |path: usize| -0.5 * (path as f32 - excess / PATH_M).powi(2);
+                links.push(link(transmitter, receiver));
+                likely.push((0..ANSWERS * PATHS).map(|n| at(n % PATHS)).collect::<Vec<f32>>());
+            }
+            let out = located(&links, likely.iter().map(Vec::as_slice));
+            for root in out.chunks_exact(3) {
+                let found = [0, 1].map(|i| ROOM_M[i] / 2.0 + root[i] * Slot::ROOT_UNIT_M);
+                let off = (found[0] - x).hypot(found[1] - y);
+                prop_assert!(off < 0.5, "{found:?} instead of {x}, {y}");
+                prop_assert_eq!(root[2], 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn links_that_know_nothing_say_the_middle_of_the_room() {
+        let links = [link([0.3, 0.3, 1.0], [5.0, 4.0, 1.0])];
+        let out = located(&links, [vec![0.0; ANSWERS * PATHS]].iter().map(Vec::as_slice));
+        assert!(out.iter().all(|v| v.abs() < 1e-5), "{out:?}");
+    }
+}
