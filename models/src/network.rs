@@ -3,6 +3,7 @@
 //! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; for every block of
 //! time the links' codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). Each span
 //! of two blocks tells where the persons were at its end, which is learned too: a window teaches five positions, not one.
+//! Some networks also add, over the floor, what each link says of the lengths of paths ([`multilateration`]).
 //! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
@@ -17,8 +18,8 @@ use burn::{
 
 pub(crate) use on_cpu::CpuNetwork;
 
-use self::multilateration::{Multilateration, PLACES, excess_paths};
-use crate::input::{BLOCKS, Ends, FEATURES, FIXED, Input, floor_centre};
+use self::multilateration::{Floors, Multilateration};
+use crate::input::{BLOCKS, FEATURES, FIXED, Input, floor_centre};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -147,12 +148,7 @@ pub struct Batch {
     fixed: Tensor<2>,
     /// `[windows, links of all windows]`: averages a window's links.
     gather: Tensor<2>,
-    /// `[windows, links of all windows]`: adds them.
-    sum: Tensor<2>,
-    /// `[links of all windows, PLACES]`: see [`excess_paths`].
-    excess: Tensor<2>,
-    /// `[windows, 2]`: the floor's edges in metres.
-    rooms: Tensor<2>,
+    floors: Floors,
 }
 
 impl Batch {
@@ -186,24 +182,17 @@ impl Batch {
         device: &Device,
     ) -> Self {
         let (windows, total) = (links.len(), links.iter().sum::<usize>());
-        let (mut gather, mut sum) = (vec![0.0f32; windows * total], vec![0.0f32; windows * total]);
-        let ends: Vec<Ends> = fixed.chunks_exact(FIXED).map(Ends::of).collect();
-        let mut rooms = Vec::with_capacity(2 * windows);
+        let mut gather = vec![0.0f32; windows * total];
         let mut at = 0;
         for (window, &n) in links.iter().enumerate() {
             for link in at..at + n {
                 gather[window * total + link] = 1.0 / n as f32;
-                sum[window * total + link] = 1.0;
             }
-            rooms.extend_from_slice(&ends.get(at).map_or([0.0; 3], |e| e.room_m)[..2]);
             at += n;
         }
-        let excess = ends.iter().flat_map(excess_paths).collect();
         Self {
             features,
-            excess: Tensor::from_data(TensorData::new(excess, [total, PLACES]), device),
-            sum: Tensor::from_data(TensorData::new(sum, [windows, total]), device),
-            rooms: Tensor::from_data(TensorData::new(rooms, [windows, 2]), device),
+            floors: Floors::new(&fixed, links, device),
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
         }
@@ -248,10 +237,7 @@ impl PoseNetwork {
         let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
         let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
         let [links, blocks, width] = code.dims();
-        let located = self
-            .multilateration
-            .as_ref()
-            .map(|m| m.forward(code.clone(), batch.excess, batch.sum, batch.rooms));
+        let located = self.multilateration.as_ref().map(|m| m.forward(code.clone(), batch.floors));
         let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
         let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));

@@ -15,7 +15,7 @@ use burn::{
 use invispose_kernels::cpu::{Dense, Finish};
 
 use super::{MERGE, ROOTS, SLOTS, SPANS, Slot};
-use crate::input::{Ends, LinkInput};
+use crate::input::{Ends, FIXED, LinkInput};
 
 /// Excess paths told apart, and how far apart they are, metres.
 const PATHS: usize = 24;
@@ -23,7 +23,7 @@ const PATH_M: f32 = 0.5;
 /// Places along each edge of the floor.
 const ALONG: usize = 10;
 /// Places of the floor.
-pub(super) const PLACES: usize = ALONG * ALONG;
+const PLACES: usize = ALONG * ALONG;
 /// Height above the floor at which paths bend, metres: about that of the hips of who stands.
 const HEIGHT_M: f32 = 1.0;
 
@@ -36,7 +36,7 @@ fn place(index: usize) -> [f32; 2] {
 }
 
 /// Excess path over each place, in units of [`PATH_M`], at most the longest told apart.
-pub(super) fn excess_paths(ends: &Ends) -> [f32; PLACES] {
+fn excess_paths(ends: &Ends) -> [f32; PLACES] {
     let distance = |a: [f32; 3], b: [f32; 3]| (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f32>().sqrt();
     let direct = distance(ends.transmitter_m, ends.receiver_m);
     std::array::from_fn(|index| {
@@ -45,6 +45,40 @@ pub(super) fn excess_paths(ends: &Ends) -> [f32; PLACES] {
         let path = distance(ends.transmitter_m, over) + distance(over, ends.receiver_m) - direct;
         (path / PATH_M).clamp(0.0, (PATHS - 1) as f32)
     })
+}
+
+/// Where the links of several windows stand, as tensors.
+#[derive(Clone, Debug)]
+pub(super) struct Floors {
+    /// `[links of all windows, PLACES]`: their [`excess_paths`].
+    excess: Tensor<2>,
+    /// `[windows, links of all windows]`: adds a window's links.
+    sum: Tensor<2>,
+    /// `[windows, 1, 3]`: the floor's edges in the units of [`Slot::ROOT`], and 0.
+    rooms: Tensor<3>,
+}
+
+impl Floors {
+    /// From the fixed features `[link][FIXED]` of all windows' links in order, and the number of links of each window.
+    pub fn new(fixed: &[f32], links: &[usize], device: &Device) -> Self {
+        let ends: Vec<Ends> = fixed.chunks_exact(FIXED).map(Ends::of).collect();
+        let (windows, total) = (links.len(), ends.len());
+        let mut sum = vec![0.0f32; windows * total];
+        let mut rooms = Vec::with_capacity(3 * windows);
+        let mut at = 0;
+        for (window, &n) in links.iter().enumerate() {
+            sum[window * total..][at..at + n].fill(1.0);
+            let [x, y, _] = ends.get(at).map_or([0.0; 3], |ends| ends.room_m);
+            rooms.extend([x / Slot::ROOT_UNIT_M, y / Slot::ROOT_UNIT_M, 0.0]);
+            at += n;
+        }
+        let excess = ends.iter().flat_map(excess_paths).collect();
+        Self {
+            excess: Tensor::from_data(TensorData::new(excess, [total, PLACES]), device),
+            sum: Tensor::from_data(TensorData::new(sum, [windows, total]), device),
+            rooms: Tensor::from_data(TensorData::new(rooms, [windows, 1, 3]), device),
+        }
+    }
 }
 
 /// The layer's weights.
@@ -56,7 +90,7 @@ pub(super) struct Multilateration {
 
 impl Multilateration {
     pub fn multiply_adds(block: usize) -> usize {
-        ANSWERS * PATHS * (MERGE * block + 2 * ALONG)
+        ANSWERS * (PATHS * MERGE * block + 2 * PLACES)
     }
 
     pub fn new(block: usize, device: &Device) -> Self {
@@ -69,20 +103,19 @@ impl Multilateration {
     }
 
     /// Where each slot's root was at the end of each span, `[windows, SPANS, ROOTS]` in the units of [`Slot::ROOT`], the
-    /// height 0. From the links' codes `[links, BLOCKS, block]`, their [`excess_paths`] `[links, PLACES]`, what adds the links of
-    /// a window `[windows, links]` and the rooms' edges in metres `[windows, 2]`.
-    pub fn forward(&self, code: Tensor<3>, excess: Tensor<2>, sum: Tensor<2>, rooms: Tensor<2>) -> Tensor<3> {
+    /// height 0. From the links' codes `[links, BLOCKS, block]`.
+    pub fn forward(&self, code: Tensor<3>, floors: Floors) -> Tensor<3> {
         let [links, blocks, width] = code.dims();
         let device = code.device();
         let spans = code.reshape([links, blocks / MERGE, MERGE * width]);
         let likely = self.paths.forward(spans).reshape([links, ANSWERS, PATHS]);
         let path =
             Tensor::<1>::from_data(TensorData::new((0..PATHS).map(|p| p as f32).collect(), [PATHS]), &device);
-        let off = excess.unsqueeze_dim::<3>(1) - path.reshape([1, PATHS, 1]);
+        let off = floors.excess.unsqueeze_dim::<3>(1) - path.reshape([1, PATHS, 1]);
         let share = off.abs().neg().add_scalar(1.0).clamp_min(0.0);
         let over = likely.matmul(share).reshape([links, ANSWERS * PLACES]);
-        let windows = sum.dims()[0];
-        let over = sum.matmul(over).reshape([windows, ANSWERS, PLACES]);
+        let windows = floors.sum.dims()[0];
+        let over = floors.sum.matmul(over).reshape([windows, ANSWERS, PLACES]);
         let places: Vec<f32> = (0..PLACES)
             .flat_map(|i| {
                 let [x, y] = place(i);
@@ -91,9 +124,7 @@ impl Multilateration {
             .collect();
         let places = Tensor::<2>::from_data(TensorData::new(places, [PLACES, 3]), &device);
         let mean = softmax(over, 2).matmul(places.unsqueeze());
-        let rooms =
-            Tensor::cat(vec![rooms.div_scalar(Slot::ROOT_UNIT_M), Tensor::zeros([windows, 1], &device)], 1);
-        (mean * rooms.unsqueeze_dim::<3>(1)).reshape([windows, SPANS, ROOTS])
+        (mean * floors.rooms).reshape([windows, SPANS, ROOTS])
     }
 }
 
@@ -182,7 +213,7 @@ mod tests {
     proptest! {
         /// Links all around that each know the length of the path over somebody, and nothing else, tell where they are.
         #[test]
-        fn lengths_of_paths_tell_the_place(x in 0.8f32..5.2, y in 0.8f32..4.2, turn in 0.0f32..6.28) {
+        fn lengths_of_paths_tell_the_place(x in 0.8f32..5.2, y in 0.8f32..4.2, turn in 0.0..std::f32::consts::TAU) {
             let transmitter = on_the_wall(turn);
             let length = |a: [f32; 3], b: [f32; 3]| (a[0] - b[0]).hypot(a[1] - b[1]).hypot(a[2] - b[2]);
             let body = [x, y, HEIGHT_M];
