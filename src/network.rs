@@ -50,7 +50,7 @@ impl Network {
             tracing::info!("no site has earned poses: presence and motion only");
             return Ok(None);
         }
-        // The room that they were taught is better known to its own.
+        // A kind of room is better known to its own.
         let weights = if shipped { of_their_room(&self.sites).unwrap_or(asked) } else { asked };
         let named = || format!("model.weights: {}", section.weights.display());
         let loaded = Predictor::load_on(&weights, self.compute.clone());
@@ -67,14 +67,15 @@ impl Network {
         let card = predictor.card();
         let radios = card.radios();
         for (site, evaluated) in &self.sites {
-            let people = evaluated.as_ref().filter(|e| e.radios == radios).map(|e| e.people);
-            if card.beats_mean_pose_at_site(site) || people.is_some_and(|people| card.beats_mean_pose(people))
+            let known = evaluated.as_ref().filter(|e| e.radios == radios);
+            if card.beats_mean_pose_at_site(site)
+                || known.is_some_and(|e| card.beats_mean_pose(e.place, e.people))
             {
                 calibrated.insert(site.clone());
             } else if evaluated.is_some() || !shipped {
                 tracing::warn!(
                     site,
-                    people,
+                    people = known.map(|e| e.people),
                     "the model's evaluation here does not beat the mean pose: presence only, unless experimental poses are asked for"
                 );
             }
@@ -90,12 +91,13 @@ impl Network {
     }
 }
 
-/// The weights of the room that all these sites are.
+/// The weights of the kind of room that all these sites are.
 fn of_their_room(sites: &[(String, Option<Evaluated>)]) -> Option<Weights> {
     let (_, first) = sites.first()?;
-    let radios = &first.as_ref()?.radios;
-    let alike = sites.iter().all(|(_, site)| site.as_ref().is_some_and(|e| e.radios == *radios));
-    if alike { Weights::of_demo_room(radios) } else { None }
+    let Evaluated { place, radios, .. } = first.as_ref()?;
+    let is_such = |e: &Evaluated| e.place == *place && e.radios == *radios;
+    let alike = sites.iter().all(|(_, site)| site.as_ref().is_some_and(is_such));
+    if alike { Weights::of(*place, radios) } else { None }
 }
 
 /// By what a changed file of weights is told.
@@ -107,14 +109,17 @@ pub fn stamp(section: &ModelSection) -> Option<(SystemTime, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use invispose_models::sim::Radios;
+    use invispose_models::{data, sim::Radios};
 
     #[test]
-    fn sites_that_are_all_one_known_room_get_its_weights() {
-        let site = |radios: Radios| ("a".to_owned(), Some(Evaluated { people: 1, radios }));
-        let (own, wide) = (site(Radios::default()), site(Radios::WIDE));
+    fn sites_that_are_all_one_kind_of_known_room_get_its_weights() {
+        let site = |place, radios: Radios| ("a".to_owned(), Some(Evaluated { place, people: 1, radios }));
+        let (own, wide) = (site(data::Place::Demo, Radios::OWN), site(data::Place::Demo, Radios::WIDE));
+        let elsewhere = site(data::Place::Random, Radios::WIDE);
         assert!(matches!(of_their_room(&[own.clone(), own.clone()]), Some(Weights::DemoRoom)));
         assert!(matches!(of_their_room(std::slice::from_ref(&wide)), Some(Weights::DemoRoomWide)));
+        assert!(matches!(of_their_room(std::slice::from_ref(&elsewhere)), Some(Weights::ShippedWide)));
+        assert!(of_their_room(&[wide.clone(), elsewhere]).is_none());
         assert!(of_their_room(&[own.clone(), wide]).is_none());
         assert!(of_their_room(&[own, ("b".to_owned(), None)]).is_none());
         assert!(of_their_room(&[]).is_none());

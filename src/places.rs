@@ -1,6 +1,7 @@
 //! Which sites there are, and which sources belong to each.
 
 use anyhow::{Context, bail};
+use invispose_models::data;
 use invispose_models::predictor::Weights;
 use invispose_models::sim::Radios;
 use invispose_pipeline::site::SiteConfig;
@@ -21,9 +22,11 @@ pub struct Place {
     pub earned: bool,
 }
 
-/// A simulation of the room that shipped weights were evaluated in.
+/// A simulation of a room such as shipped weights were evaluated in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluated {
+    /// Which kind of room.
+    pub place: data::Place,
     /// People in it.
     pub people: usize,
     /// Radios other than its own.
@@ -129,13 +132,14 @@ pub fn site_of(spec: &SourceSpec, id: &str) -> anyhow::Result<SiteConfig> {
     }
 }
 
-/// The models' evaluations speak for one simulator with its ordinary faults, in its own room.
+/// The models' evaluations speak for one simulator with its ordinary faults, in a room of its own.
 fn evaluated(place: &Place) -> anyhow::Result<Option<Evaluated>> {
     let [SourceSpec { kind: SpecKind::Sim(sim), .. }] = place.sources.as_slice() else { return Ok(None) };
     let room = sources::sim::site(sim, &place.site.id)?;
     let same = sim.faults.is_none() && room.room_m == place.site.room_m && room.links == place.site.links;
-    let known = same && Weights::of_demo_room(&sim.radios).is_some();
-    Ok(known.then(|| Evaluated { people: sim.people, radios: sim.radios.clone() }))
+    let kind = if sim.room.is_some() { data::Place::Random } else { data::Place::Demo };
+    let known = same && Weights::of(kind, &sim.radios).is_some();
+    Ok(known.then(|| Evaluated { place: kind, people: sim.people, radios: sim.radios.clone() }))
 }
 
 #[cfg(test)]
@@ -191,11 +195,15 @@ mod tests {
             let places = places(&config(sites), &specs, true).unwrap();
             places.into_iter().map(|p| p.evaluated).collect()
         };
-        let own = |people| Some(Evaluated { people, radios: Radios::default() });
+        let room = |place, people, radios| Some(Evaluated { place, people, radios });
+        let own = |people| room(data::Place::Demo, people, Radios::OWN);
         let sims = ["sim:demo?people=2&site=a", "sim:demo?site=b", "sim:demo?faults=none&site=c"];
         assert_eq!(evaluated(&[], &sims), [own(2), own(1), None]);
         let radios = ["sim:demo?receivers=5&bandwidth_mhz=160&site=a", "sim:demo?receivers=5&site=b"];
-        assert_eq!(evaluated(&[], &radios), [Some(Evaluated { people: 1, radios: Radios::WIDE }), None]);
+        assert_eq!(evaluated(&[], &radios), [room(data::Place::Demo, 1, Radios::WIDE), None]);
+        let random = ["sim:random?room=2&site=a", "sim:random?receivers=5&bandwidth_mhz=160&people=2&site=b"];
+        let random_room = |people, radios| room(data::Place::Random, people, radios);
+        assert_eq!(evaluated(&[], &random), [random_room(1, Radios::OWN), random_room(2, Radios::WIDE)]);
         assert_eq!(evaluated(&[], &["sim:demo", "sim:demo?seed=2"]), [None]);
         assert_eq!(evaluated(&[], &["udp://127.0.0.1:1"]), [None]);
         assert_eq!(evaluated(&["lab"], &["sim:demo"]), [None], "a room of another shape");

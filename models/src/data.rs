@@ -18,7 +18,7 @@ use crate::{
         fixed_features,
     },
     network::{JOINTS, MERGE, SPANS},
-    sim::{Activity, Radios, Randomisation, SceneConfig, SimError, Simulator, Split},
+    sim::{Activity, Radios, SceneConfig, SimError, Simulator, Split},
     skeleton::MIRROR,
 };
 
@@ -33,6 +33,16 @@ pub enum Place {
     Demo,
     /// A room of its own.
     Random,
+}
+
+impl Place {
+    /// As model cards name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Random => "random",
+        }
+    }
 }
 
 /// A scene to be simulated.
@@ -149,22 +159,16 @@ fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
     let seed = job.split.seed(place << 40 | u64::from(job.index));
     let mut config = match job.place {
         Place::Demo => radios.demo(),
-        Place::Random => {
-            let receivers = radios.receivers.map_or([3, 3], |n| [n, n]);
-            SceneConfig::random(seed, &Randomisation { receivers, ..Randomisation::default() })
-        }
+        Place::Random => radios.random(seed),
     };
     config.people.count = job.people;
     config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
     config.radio.packet_hz = job.packet_hz;
     config.faults.snr_db = job.snr_db.or(config.faults.snr_db);
-    if job.place == Place::Random {
-        if radios.receivers.is_none() {
-            // Sites do not all have three receivers.
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            config.receivers.truncate(rng.random_range(2..=3));
-        }
-        radios.put_into(&mut config);
+    if job.place == Place::Random && radios.receivers.is_none() {
+        // Sites do not all have three receivers.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        config.receivers.truncate(rng.random_range(2..=3));
     }
     (config, seed)
 }

@@ -9,6 +9,7 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data::Place,
     evaluate::metrics,
     input,
     network::{ACTIVITIES, JOINTS, NetworkConfig, PoseNetwork, SLOTS},
@@ -18,6 +19,9 @@ use crate::{
 
 /// The weights that ship with the program, of any room (`configs/pose.toml`).
 pub const DEFAULT_WEIGHTS: &[u8] = include_bytes!("../weights/pose.safetensors");
+
+/// The weights that ship with the program, of any room with the radios of [`Radios::WIDE`] (`configs/pose-wide.toml`).
+pub const WIDE_WEIGHTS: &[u8] = include_bytes!("../weights/pose-wide.safetensors");
 
 /// The weights that ship with the program, of the demo room alone (`configs/room.toml`).
 pub const DEMO_ROOM_WEIGHTS: &[u8] = include_bytes!("../weights/demo-room.safetensors");
@@ -75,16 +79,11 @@ impl ModelCard {
         toml::from_str::<Config>(&self.config).unwrap_or_default().data.radios
     }
 
-    /// On validation scenes of the demo room (people and motions not trained on) with one to `people` persons: is position
+    /// On validation scenes there (people and motions not trained on, nor random rooms) with one to `people` persons: is position
     /// better than the mean position and pose better than the mean pose, and are three quarters of them found within half a metre, with
     /// each number of them?
-    pub fn beats_mean_pose(&self, people: usize) -> bool {
-        self.beats("demo", people)
-    }
-
-    /// The same in simulated rooms that it was not trained on.
-    pub fn beats_mean_pose_elsewhere(&self, people: usize) -> bool {
-        self.beats("random", people)
+    pub fn beats_mean_pose(&self, place: Place, people: usize) -> bool {
+        self.beats(place.name(), people)
     }
 
     /// On minutes of a site's own labels that nothing was learned from, with every number of people that was seen there.

@@ -15,7 +15,7 @@ use invispose_models::{
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
     sim::{Radios, Simulator, Split},
     train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
-    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS},
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS, WIDE_WEIGHTS},
 };
 
 fn predictor() -> &'static Predictor {
@@ -63,8 +63,9 @@ fn moved(a: &[Detection], b: &[Detection]) -> f32 {
 #[test]
 fn the_shipped_weights_have_a_card_and_fit_in_four_megabytes() {
     let shipped = [
-        (Weights::Shipped, DEFAULT_WEIGHTS, "pose", Radios::default()),
-        (Weights::DemoRoom, DEMO_ROOM_WEIGHTS, "demo-room", Radios::default()),
+        (Weights::Shipped, DEFAULT_WEIGHTS, "pose", Radios::OWN),
+        (Weights::ShippedWide, WIDE_WEIGHTS, "pose-wide", Radios::WIDE),
+        (Weights::DemoRoom, DEMO_ROOM_WEIGHTS, "demo-room", Radios::OWN),
         (Weights::DemoRoomWide, DEMO_ROOM_WIDE_WEIGHTS, "demo-room-wide", Radios::WIDE),
     ];
     for (weights, bytes, name, radios) in shipped {
@@ -286,6 +287,7 @@ encode = 8
 block = 8
 span = 8
 trunk = 16
+multilateration = true
 [data]
 packet_hz = 50.0
 lose_link = 0.2
@@ -441,8 +443,8 @@ fn a_study_that_makes_no_sense_is_refused() {
 
 /// On any adapter, also lavapipe; skipped where there is none, unless `REQUIRE_GPU` forbids that.
 #[cfg(feature = "gpu")]
-fn on_gpu() -> Option<Predictor> {
-    match Predictor::load(&Weights::Shipped, DeviceChoice::Software) {
+fn on_gpu(weights: &Weights) -> Option<Predictor> {
+    match Predictor::load(weights, DeviceChoice::Software) {
         Ok(gpu) => Some(gpu),
         Err(LoadError::Device { reason, .. }) if std::env::var_os("REQUIRE_GPU").is_none() => {
             println!("skipped: {reason}");
@@ -466,10 +468,13 @@ fn assert_near(here: &[Detection], there: &[Detection]) {
 #[cfg(feature = "gpu")]
 #[test]
 fn the_gpu_answers_as_the_cpu_does() {
-    let Some(gpu) = on_gpu() else { return };
-    assert!(gpu.describe().device.starts_with("gpu"));
     let inputs = inputs(somebody(), 30);
-    assert_near(&best(predictor(), &inputs), &best(&gpu, &inputs));
+    for weights in [Weights::Shipped, Weights::ShippedWide] {
+        let Some(gpu) = on_gpu(&weights) else { return };
+        assert!(gpu.describe().device.starts_with("gpu"));
+        let cpu = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
+        assert_near(&best(&cpu, &inputs), &best(&gpu, &inputs));
+    }
 }
 
 /// Packets go up as bytes, words and floats; what the network sees of them is made there.
@@ -481,7 +486,7 @@ fn packets_on_the_gpu_give_the_answers_of_packets_on_the_host() {
     use invispose_models::input::{LinkWindow, ReferenceBuilder};
     use invispose_models::predictor::DeviceWindow;
 
-    let Some(gpu) = on_gpu() else { return };
+    let Some(gpu) = on_gpu(&Weights::Shipped) else { return };
     let context = gpu.compute().gpu().unwrap();
     let kinds = [
         (Layout::new(1, 3, 30), SampleFormat::I8, 50.0),

@@ -26,8 +26,8 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
         name => match name.parse::<Suite>() {
             Ok(suite) => pose::run(suite, args),
             Err(_) => bail!(
-                "no suite {name:?}; there are seen-room, seen-room-wide, unseen-room, empty-room, minutes, presence-sim, breathing-sim, \
-                 tracking, falls-sim, faults-sim (simulated) and, with --data DIR, {}",
+                "no suite {name:?}; there are seen-room, seen-room-wide, unseen-room, unseen-room-wide, empty-room, minutes, presence-sim, \
+                 breathing-sim, tracking, falls-sim, faults-sim (simulated) and, with --data DIR, {}",
                 real.join(", ")
             ),
         },

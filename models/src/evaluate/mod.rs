@@ -40,7 +40,9 @@ pub enum Suite {
     SeenRoomWide,
     /// Rooms never seen.
     UnseenRoom,
-    /// The demo room, with either radios, and rooms never seen, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
+    /// As many other rooms never seen, with the radios of [`Radios::WIDE`].
+    UnseenRoomWide,
+    /// The demo room and rooms never seen, with either radios, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
     EmptyRoom,
 }
 
@@ -52,8 +54,11 @@ impl std::str::FromStr for Suite {
             "seen-room" => Ok(Self::SeenRoom),
             "seen-room-wide" => Ok(Self::SeenRoomWide),
             "unseen-room" => Ok(Self::UnseenRoom),
+            "unseen-room-wide" => Ok(Self::UnseenRoomWide),
             "empty-room" => Ok(Self::EmptyRoom),
-            _ => Err(format!("a suite is seen-room, seen-room-wide, unseen-room or empty-room, not {s:?}")),
+            _ => Err(format!(
+                "a suite is seen-room, seen-room-wide, unseen-room, unseen-room-wide or empty-room, not {s:?}"
+            )),
         }
     }
 }
@@ -73,31 +78,30 @@ pub enum Room {
     DemoWide,
     /// Rooms never seen.
     Random,
+    /// Rooms never seen, with the radios of [`Radios::WIDE`].
+    RandomWide,
 }
 
 impl Room {
-    const ALL: [Self; 3] = [Self::Demo, Self::DemoWide, Self::Random];
+    const ALL: [Self; 4] = [Self::Demo, Self::DemoWide, Self::Random, Self::RandomWide];
 
     fn place(self) -> Place {
         match self {
             Self::Demo | Self::DemoWide => Place::Demo,
-            Self::Random => Place::Random,
+            Self::Random | Self::RandomWide => Place::Random,
         }
     }
 
     fn radios(self) -> Radios {
         match self {
             Self::Demo | Self::Random => Radios::OWN,
-            Self::DemoWide => Radios::WIDE,
+            Self::DemoWide | Self::RandomWide => Radios::WIDE,
         }
     }
 
     /// The shipped weights that look here.
     fn weights(self) -> Option<Weights> {
-        match self.place() {
-            Place::Demo => Weights::of_demo_room(&self.radios()),
-            Place::Random => Some(Weights::Shipped),
-        }
+        Weights::of(self.place(), &self.radios())
     }
 }
 
@@ -130,19 +134,20 @@ impl Scene {
 impl Suite {
     fn scenes(self) -> Vec<Scene> {
         let seen = |room| (0..30u32).map(move |i| Scene::new(room, i, 1 + i as usize % 3, 20.0));
+        let unseen = |room| (100..160u32).map(move |i| Scene::new(room, i, 1 + i as usize % 3, 8.0));
         match self {
             Self::SeenRoom => seen(Room::Demo).collect(),
             Self::SeenRoomWide => seen(Room::DemoWide).collect(),
-            Self::UnseenRoom => {
-                (100..160u32).map(|i| Scene::new(Room::Random, i, 1 + i as usize % 3, 8.0)).collect()
-            }
-            Self::EmptyRoom => (200..245u32)
+            Self::UnseenRoom => unseen(Room::Random).collect(),
+            Self::UnseenRoomWide => unseen(Room::RandomWide).collect(),
+            Self::EmptyRoom => (200..260u32)
                 .map(|i| {
-                    // Two kinds by turns, each with five levels of noise by turns; then the third.
+                    // Two kinds by turns, each with five levels of noise by turns; then each of the others.
                     let (room, turn) = match i - 200 {
                         n @ 0..30 if n % 2 == 0 => (Room::Demo, n / 2),
                         n @ 0..30 => (Room::Random, n / 2),
-                        n => (Room::DemoWide, n),
+                        n @ 30..45 => (Room::DemoWide, n),
+                        n => (Room::RandomWide, n),
                     };
                     let mut scene = Scene::new(room, i, 0, 120.0);
                     scene.job.packet_hz = 50.0;
@@ -349,7 +354,7 @@ pub(crate) fn summary(
     withheld: &Withheld,
 ) -> Result<BTreeMap<String, f64>, PredictError> {
     let mut out = BTreeMap::new();
-    for (place, name) in [(Place::Demo, "demo"), (Place::Random, "random")] {
+    for (place, name) in [Place::Demo, Place::Random].map(|place| (place, place.name())) {
         let mut sums = Sums::without(withheld);
         for sequence in sequences.iter().filter(|s| s.place == place) {
             sums.add(predictor, sequence)?;

@@ -17,11 +17,12 @@ pub use device::{Compute, DeviceChoice};
 pub use on_gpu::DeviceWindow;
 
 use crate::{
+    data::Place,
     evaluate::metrics::distance,
     input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
     network::{Batch, CpuNetwork, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
     sim::Radios,
-    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS, ModelCard},
+    weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS, ModelCard, WIDE_WEIGHTS},
 };
 
 /// A person as the network sees them at the end of a window.
@@ -42,6 +43,8 @@ pub struct Detection {
 pub enum Weights {
     /// Those that ship with the program, of any room.
     Shipped,
+    /// Those that ship with the program, of any room with the radios of [`Radios::WIDE`].
+    ShippedWide,
     /// Those that ship with the program, of the demo room alone.
     DemoRoom,
     /// Those that ship with the program, of the demo room with the radios of [`Radios::WIDE`].
@@ -53,13 +56,18 @@ pub enum Weights {
 }
 
 impl Weights {
-    /// Those that ship with the program for the demo room, each with the radios that it was taught with.
-    pub const OF_DEMO_ROOM: [(Radios, Self); 2] =
-        [(Radios::OWN, Self::DemoRoom), (Radios::WIDE, Self::DemoRoomWide)];
+    /// Those that ship with the program, each with the rooms and the radios that it was taught.
+    pub const SHIPPED: [(Place, Radios, Self); 4] = [
+        (Place::Demo, Radios::OWN, Self::DemoRoom),
+        (Place::Demo, Radios::WIDE, Self::DemoRoomWide),
+        (Place::Random, Radios::OWN, Self::Shipped),
+        (Place::Random, Radios::WIDE, Self::ShippedWide),
+    ];
 
-    /// Those that ship with the program for the demo room with these radios.
-    pub fn of_demo_room(radios: &Radios) -> Option<Self> {
-        Self::OF_DEMO_ROOM.into_iter().find(|(taught, _)| taught == radios).map(|(_, weights)| weights)
+    /// Those that ship with the program for such a room with these radios.
+    pub fn of(place: Place, radios: &Radios) -> Option<Self> {
+        let taught = |(p, r, _): &(Place, Radios, Self)| *p == place && r == radios;
+        Self::SHIPPED.into_iter().find(taught).map(|(_, _, weights)| weights)
     }
 }
 
@@ -130,6 +138,7 @@ impl Predictor {
         let (network, card) = match weights {
             Weights::Shipped => weights::from_bytes(DEFAULT_WEIGHTS, compute.device())?,
             Weights::DemoRoom => weights::from_bytes(DEMO_ROOM_WEIGHTS, compute.device())?,
+            Weights::ShippedWide => weights::from_bytes(WIDE_WEIGHTS, compute.device())?,
             Weights::DemoRoomWide => weights::from_bytes(DEMO_ROOM_WIDE_WEIGHTS, compute.device())?,
             Weights::File(path) => weights::from_file(path, compute.device())?,
             Weights::Bytes(bytes) => weights::from_bytes(bytes, compute.device())?,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Node, Radio, SceneConfig, Subcarriers};
+use super::{Node, Radio, Randomisation, SceneConfig, Subcarriers};
 
 /// What differs from a scene's own radios. The default differs in nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,8 +81,16 @@ impl Radios {
         scene
     }
 
+    /// The room of this seed with these radios, three receivers if they do not say how many.
+    pub fn random(&self, seed: u64) -> SceneConfig {
+        let receivers = self.receivers.map_or([3, 3], |n| [n, n]);
+        let mut scene = SceneConfig::random(seed, &Randomisation { receivers, ..Randomisation::default() });
+        self.put_into(&mut scene);
+        scene
+    }
+
     /// Gives a scene's receivers these antennas and this bandwidth; there are as many as before.
-    pub(crate) fn put_into(&self, scene: &mut SceneConfig) {
+    fn put_into(&self, scene: &mut SceneConfig) {
         if let Some(antennas) = self.antennas {
             scene.receivers.iter_mut().for_each(|r| r.antennas = antennas);
         }
@@ -121,13 +129,14 @@ mod tests {
                 let radios =
                     Radios { receivers: Some(receivers), antennas: Some(2), bandwidth_mhz: Some(bandwidth) };
                 radios.check().unwrap();
-                let scene = radios.demo();
-                scene.check().unwrap();
-                assert_eq!(scene.receivers.len(), receivers);
-                assert!(scene.receivers.iter().all(|r| r.antennas == 2));
-                let tones = scene.radio.subcarriers.indices();
-                let width = f64::from(tones[29] - tones[0]) * Radio::SPACING_HZ / 1e6;
-                assert!(width > 0.88 * f64::from(bandwidth) && width < f64::from(bandwidth), "{width}");
+                for scene in [radios.demo(), radios.random(7)] {
+                    scene.check().unwrap();
+                    assert_eq!(scene.receivers.len(), receivers);
+                    assert!(scene.receivers.iter().all(|r| r.antennas == 2));
+                    let tones = scene.radio.subcarriers.indices();
+                    let width = f64::from(tones[29] - tones[0]) * Radio::SPACING_HZ / 1e6;
+                    assert!(width > 0.88 * f64::from(bandwidth) && width < f64::from(bandwidth), "{width}");
+                }
             }
         }
         assert!(Radios { bandwidth_mhz: Some(30), ..Radios::default() }.check().is_err());

@@ -1,5 +1,6 @@
 //! Who is shown in an empty simulated room: the whole pipeline, presence and network, at every noise level.
 
+use invispose_models::data::Place;
 use invispose_models::evaluate::EMPTY_SNR_DB;
 use invispose_models::predictor::{Compute, LoadError, Predictor, Weights};
 use invispose_models::sim::Radios;
@@ -42,12 +43,13 @@ pub enum EmptyRoomError {
     Pipeline(#[from] PipelineError),
 }
 
-/// The demo room with these radios, `seconds` at each noise level of [`EMPTY_SNR_DB`], as fast as can be, by seeds that training never uses. The
-/// network of the weights computes on `compute`.
+/// Such a room with these radios, at each noise level of [`EMPTY_SNR_DB`] another one where it is random, for `seconds`, as fast as can be, by
+/// seeds that training never uses. The network of the weights computes on `compute`.
 ///
 /// # Errors
 /// When the weights cannot be used, or something does not start.
 pub fn shown(
+    place: Place,
     radios: &Radios,
     weights: &Weights,
     seconds: f64,
@@ -55,13 +57,14 @@ pub fn shown(
 ) -> Result<Vec<Shown>, EmptyRoomError> {
     // Threads of their own: those of the pool are needed by the pipelines.
     std::thread::scope(|scope| {
-        let levels =
-            EMPTY_SNR_DB.map(|snr_db| scope.spawn(move || at(radios, weights, snr_db, seconds, compute)));
+        let levels = EMPTY_SNR_DB
+            .map(|snr_db| scope.spawn(move || at(place, radios, weights, snr_db, seconds, compute)));
         levels.into_iter().map(|level| level.join().map_err(|_| EmptyRoomError::Panicked)?).collect()
     })
 }
 
 fn at(
+    place: Place,
     radios: &Radios,
     weights: &Weights,
     snr_db: f32,
@@ -69,9 +72,14 @@ fn at(
     compute: &Compute,
 ) -> Result<Shown, EmptyRoomError> {
     let predictor = Predictor::load_on(weights, compute.clone())?;
+    let seed = u64::from(snr_db.to_bits());
     let room = SimSpec {
+        room: match place {
+            Place::Demo => None,
+            Place::Random => Some(seed),
+        },
         people: 0,
-        seed: u64::from(snr_db.to_bits()),
+        seed,
         radios: radios.clone(),
         faults: Some(format!("snr_db:{snr_db}")),
         speed: Speed::Max,

@@ -106,8 +106,12 @@ pub fn links(scene: &SceneConfig) -> Vec<LinkConfig> {
     scene.transmitters.iter().flat_map(|tx| scene.receivers.iter().map(move |rx| link(tx, rx))).collect()
 }
 
-fn scene(spec: &SimSpec) -> Result<SceneConfig, SourceError> {
-    let mut scene = spec.radios.demo();
+/// The scene that is simulated, with nobody there at first.
+pub fn scene(spec: &SimSpec) -> Result<SceneConfig, SourceError> {
+    let mut scene = match spec.room {
+        Some(room) => spec.radios.random(room | DEMONSTRATION),
+        None => spec.radios.demo(),
+    };
     scene.people.count = spec.people;
     scene.people.absent_s = vec![[0.0, QUIET_S]];
     if let Some(text) = &spec.faults {

@@ -15,6 +15,7 @@ use super::pace::Speed;
 /// |---|---|
 /// | `sim:demo?people=2&seed=7&faults=loss:0.1&speed=1` | simulated people in a furnished room |
 /// | `sim:empty?seed=7&receivers=5&antennas=3&bandwidth_mhz=160` | the same room with nobody in it, and other radios |
+/// | `sim:random?room=4&people=2&seed=7` | simulated people in a room drawn at random, which no training has seen |
 /// | `udp://0.0.0.0:5005` | ADR-018 datagrams |
 /// | `nexmon://0.0.0.0:5500` | Nexmon datagrams |
 /// | `file:PATH?speed=1&rate=100&loop=1` | a capture of any known format |
@@ -49,6 +50,8 @@ pub enum SpecKind {
 /// What to simulate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimSpec {
+    /// Number of a room drawn at random; `None` = the demonstration room.
+    pub room: Option<u64>,
     /// People in the room; 0 for `sim:empty`.
     pub people: usize,
     /// Seed of everything random.
@@ -90,7 +93,8 @@ pub struct SpecError {
     pub problem: String,
 }
 
-const KINDS: &str = "sim:demo, sim:empty, udp://ADDR:PORT, nexmon://ADDR:PORT, file:PATH or recording:PATH";
+const KINDS: &str =
+    "sim:demo, sim:empty, sim:random, udp://ADDR:PORT, nexmon://ADDR:PORT, file:PATH or recording:PATH";
 
 impl FromStr for SourceSpec {
     type Err = SpecError;
@@ -121,24 +125,25 @@ fn parse(uri: &str) -> Result<SourceSpec, String> {
 }
 
 fn sim(scene: &str, query: &mut Query) -> Result<SimSpec, String> {
-    let people = match scene {
-        "demo" => {
-            let people = query.parsed("people", "a number from 0 to 8")?.unwrap_or(1);
-            if people > 8 {
-                return Err(format!("people={people}: at most 8"));
-            }
-            people
-        }
-        "empty" => 0,
-        other => return Err(format!("unknown scene `{other}`; expected `demo` or `empty`")),
+    let whole = "a whole number";
+    let room = match scene {
+        "demo" | "empty" => None,
+        "random" => Some(query.parsed("room", whole)?.unwrap_or(1)),
+        other => return Err(format!("unknown scene `{other}`; expected `demo`, `empty` or `random`")),
     };
+    let people = match scene {
+        "empty" => 0,
+        _ => query.parsed("people", "a number from 0 to 8")?.unwrap_or(1),
+    };
+    if people > 8 {
+        return Err(format!("people={people}: at most 8"));
+    }
     let seconds = query.parsed("seconds", "a positive number of seconds")?;
     if let Some(s) = seconds
         && !(f64::is_finite(s) && s > 0.0)
     {
         return Err(format!("seconds={s}: must be positive"));
     }
-    let whole = "a whole number";
     let radios = Radios {
         receivers: query.parsed("receivers", whole)?,
         antennas: query.parsed("antennas", whole)?,
@@ -146,6 +151,7 @@ fn sim(scene: &str, query: &mut Query) -> Result<SimSpec, String> {
     };
     radios.check()?;
     Ok(SimSpec {
+        room,
         people,
         radios,
         seed: query.parsed("seed", whole)?.unwrap_or(1),
@@ -248,6 +254,7 @@ mod tests {
             "sim:demo?people=2&seed=7&receivers=5&faults=loss:0.1&site=lab".parse().unwrap();
         assert_eq!(demo.site.as_deref(), Some("lab"));
         let expected = SimSpec {
+            room: None,
             people: 2,
             seed: 7,
             radios: Radios { receivers: Some(5), ..Radios::default() },
@@ -279,6 +286,7 @@ mod tests {
         for (kind, uri) in [
             ("sim:demo", "sim:demo"),
             ("sim:empty", "sim:empty"),
+            ("sim:random", "sim:random"),
             ("udp", "udp://127.0.0.1:1"),
             ("nexmon", "nexmon://127.0.0.1:1"),
             ("file", "file:x"),
@@ -303,6 +311,8 @@ mod tests {
             ("http://x", "unknown scheme `http`"),
             ("sim:party", "unknown scene `party`"),
             ("sim:empty?people=2", "unknown option `people`"),
+            ("sim:demo?room=2", "unknown option `room`"),
+            ("sim:random?room=x", "room=x"),
             ("sim:demo?people=many", "people=many"),
             ("sim:demo?people=99", "people=99"),
             ("sim:demo?receivers=9", "receivers: 1 to 8"),
