@@ -205,6 +205,7 @@ fn nearest(link: &LinkWindow<'_>, step: usize) -> Option<usize> {
 }
 
 /// Where a link's ends stand, from the middle of the room's floor, metres.
+#[cfg(feature = "nn")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ends {
     pub room_m: [f32; 3],
@@ -212,6 +213,7 @@ pub(crate) struct Ends {
     pub receiver_m: [f32; 3],
 }
 
+#[cfg(feature = "nn")]
 impl Ends {
     /// As [`fixed_features`] say.
     pub fn of(fixed: &[f32]) -> Self {
