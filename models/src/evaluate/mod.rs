@@ -40,7 +40,7 @@ pub enum Suite {
     SeenRoomWide,
     /// Rooms never seen.
     UnseenRoom,
-    /// As many other rooms never seen, with the radios of [`Radios::WIDE`].
+    /// The same people and motions in the same rooms, with the radios of [`Radios::WIDE`].
     UnseenRoomWide,
     /// The demo room and rooms never seen, with either radios, with nobody in them and radios of signal to noise ratios from 10 to 34 dB.
     EmptyRoom,
