@@ -192,7 +192,7 @@ impl Batch {
         }
         Self {
             features,
-            floors: Floors::new(&fixed, links, device),
+            floors: Floors::new(&fixed, links),
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
         }
@@ -237,7 +237,7 @@ impl PoseNetwork {
         let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
         let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
         let [links, blocks, width] = code.dims();
-        let located = self.multilateration.as_ref().map(|m| m.forward(code.clone(), batch.floors));
+        let located = self.multilateration.as_ref().map(|m| m.forward(code.clone(), &batch.floors));
         let site = batch.gather.matmul(code.reshape([links, blocks * width]));
         let windows = site.dims()[0];
         let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));

@@ -354,7 +354,8 @@ pub(crate) fn summary(
     withheld: &Withheld,
 ) -> Result<BTreeMap<String, f64>, PredictError> {
     let mut out = BTreeMap::new();
-    for (place, name) in [Place::Demo, Place::Random].map(|place| (place, place.name())) {
+    for place in [Place::Demo, Place::Random] {
+        let name = place.name();
         let mut sums = Sums::without(withheld);
         for sequence in sequences.iter().filter(|s| s.place == place) {
             sums.add(predictor, sequence)?;

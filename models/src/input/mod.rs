@@ -218,7 +218,7 @@ impl Ends {
     /// As [`fixed_features`] say.
     pub fn of(fixed: &[f32]) -> Self {
         let at = |from: usize, unit: f32| std::array::from_fn(|i| unit * fixed[CHANNELS * BINS + from + i]);
-        Self { transmitter_m: at(0, 3.0), receiver_m: at(3, 3.0), room_m: at(6, 5.0) }
+        Self { transmitter_m: at(0, POSITION_M), receiver_m: at(3, POSITION_M), room_m: at(6, SIZE_M) }
     }
 }
 
@@ -226,6 +226,10 @@ impl Ends {
 pub(crate) fn floor_centre(room_m: [f32; 3]) -> [f32; 3] {
     [0.5 * room_m[0], 0.5 * room_m[1], 0.0]
 }
+
+/// Units of the geometry, metres: of places from the middle of the floor, and of the room's edges and the link's length.
+const POSITION_M: f32 = 3.0;
+const SIZE_M: f32 = 5.0;
 
 /// The part of a link's input that does not change with time, `[FIXED]`.
 pub fn fixed_features(
@@ -241,12 +245,12 @@ pub fn fixed_features(
     let difference: [f32; 3] = std::array::from_fn(|i| receiver_m[i] - transmitter_m[i]);
     let distance = difference.iter().map(|d| d * d).sum::<f32>().sqrt();
     for i in 0..3 {
-        g[i] = (transmitter_m[i] - centre[i]) / 3.0;
-        g[3 + i] = (receiver_m[i] - centre[i]) / 3.0;
-        g[6 + i] = room_m[i] / 5.0;
+        g[i] = (transmitter_m[i] - centre[i]) / POSITION_M;
+        g[3 + i] = (receiver_m[i] - centre[i]) / POSITION_M;
+        g[6 + i] = room_m[i] / SIZE_M;
         g[10 + i] = difference[i] / distance.max(1e-3);
     }
-    g[9] = distance / 5.0;
+    g[9] = distance / SIZE_M;
     g[13] = f32::from(reference.antennas) / ANTENNAS as f32;
     out
 }

@@ -47,9 +47,17 @@ fn excess_paths(ends: &Ends) -> [f32; PLACES] {
     })
 }
 
-/// Where the links of several windows stand, as tensors.
+/// Where the links of several windows stand.
 #[derive(Clone, Debug)]
 pub(super) struct Floors {
+    /// Of all windows' links in order.
+    ends: Vec<Ends>,
+    /// Links of each window.
+    links: Vec<usize>,
+}
+
+/// [`Floors`] as tensors, which only a network with this layer needs.
+struct OnDevice {
     /// `[links of all windows, PLACES]`: their [`excess_paths`].
     excess: Tensor<2>,
     /// `[windows, links of all windows]`: adds a window's links.
@@ -60,8 +68,12 @@ pub(super) struct Floors {
 
 impl Floors {
     /// From the fixed features `[link][FIXED]` of all windows' links in order, and the number of links of each window.
-    pub fn new(fixed: &[f32], links: &[usize], device: &Device) -> Self {
-        let ends: Vec<Ends> = fixed.chunks_exact(FIXED).map(Ends::of).collect();
+    pub fn new(fixed: &[f32], links: &[usize]) -> Self {
+        Self { ends: fixed.chunks_exact(FIXED).map(Ends::of).collect(), links: links.to_vec() }
+    }
+
+    fn on(&self, device: &Device) -> OnDevice {
+        let Self { ends, links } = self;
         let (windows, total) = (links.len(), ends.len());
         let mut sum = vec![0.0f32; windows * total];
         let mut rooms = Vec::with_capacity(3 * windows);
@@ -73,7 +85,7 @@ impl Floors {
             at += n;
         }
         let excess = ends.iter().flat_map(excess_paths).collect();
-        Self {
+        OnDevice {
             excess: Tensor::from_data(TensorData::new(excess, [total, PLACES]), device),
             sum: Tensor::from_data(TensorData::new(sum, [windows, total]), device),
             rooms: Tensor::from_data(TensorData::new(rooms, [windows, 1, 3]), device),
@@ -104,9 +116,10 @@ impl Multilateration {
 
     /// Where each slot's root was at the end of each span, `[windows, SPANS, ROOTS]` in the units of [`Slot::ROOT`], the
     /// height 0. From the links' codes `[links, BLOCKS, block]`.
-    pub fn forward(&self, code: Tensor<3>, floors: Floors) -> Tensor<3> {
+    pub fn forward(&self, code: Tensor<3>, floors: &Floors) -> Tensor<3> {
         let [links, blocks, width] = code.dims();
         let device = code.device();
+        let floors = floors.on(&device);
         let spans = code.reshape([links, blocks / MERGE, MERGE * width]);
         let likely = self.paths.forward(spans).reshape([links, ANSWERS, PATHS]);
         let path =

@@ -197,7 +197,7 @@ pub fn minutes(
         let held_out = [recording.part(blocks(longest)..recording.blocks())];
         for (row, minutes) in minutes.iter().enumerate() {
             let learned = vec![recording.part(0..blocks(*minutes))];
-            let tuned = tune(old, learned, &held_out, "random", tuning)?;
+            let tuned = tune(old, learned, &held_out, Place::Random.name(), tuning)?;
             if row == 0 {
                 rows[0].add(&tuned.before);
             }
