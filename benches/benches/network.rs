@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use invispose_models::{
-    input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
+    input::{BLOCKS, Earlier, FEATURES, FIXED, Input, LinkInput},
     predictor::{DeviceChoice, Predictor, Weights},
 };
 
@@ -20,7 +20,8 @@ fn window(number: usize, links: usize) -> Input {
         features: (0..BLOCKS * FEATURES).map(|i| value(i + 31 * l)).collect(),
         fixed: (0..FIXED).map(|i| value(3 * i + 17 * l)).collect(),
     };
-    Input { room_m: [6.0, 5.0, 2.7], links: (0..links).map(link).collect(), coverage: 1.0 }
+    let earlier = Earlier::default();
+    Input { room_m: [6.0, 5.0, 2.7], links: (0..links).map(link).collect(), coverage: 1.0, earlier }
 }
 
 fn windows(count: usize, links: usize) -> Vec<Input> {
@@ -30,8 +31,8 @@ fn windows(count: usize, links: usize) -> Vec<Input> {
 fn network(c: &mut Criterion) {
     let predictor = Predictor::load(&Weights::Shipped, DeviceChoice::Cpu).unwrap();
     let seen = predictor.predict(&windows(32, 3)).unwrap();
-    for (number, people) in seen.iter().enumerate() {
-        println!("nose of window {number}: {:.5?}", people[0].keypoints[0]);
+    for (number, window) in seen.iter().enumerate() {
+        println!("nose of window {number}: {:.5?}", window.people[0].keypoints[0]);
     }
     let mut group = c.benchmark_group("network");
     for batch in [1, 8, 32] {

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     evaluate::metrics::root,
     input::{
-        BLOCK, BLOCKS, Binned, FEATURES, FIXED, FeatureTrack, Input, LinkInput, RATE_HZ, Reference,
+        BLOCK, BLOCKS, Binned, Earlier, FEATURES, FIXED, FeatureTrack, Input, LinkInput, RATE_HZ, Reference,
         ReferenceBuilder, Withheld,
         block::{self, Step},
         fixed_features,
@@ -359,7 +359,7 @@ impl Sequence {
         self.input_without(end, &Withheld::default())
     }
 
-    /// The window without what a network is not shown.
+    /// The window without what a network is not shown, and with nothing of the windows before.
     pub(crate) fn input_without(&self, end: usize, withheld: &Withheld) -> Input {
         let links: Vec<LinkInput> = (0..self.links.len())
             .map(|l| {
@@ -375,7 +375,7 @@ impl Sequence {
         let received: f32 =
             links.iter().flat_map(|l| l.features.chunks_exact(FEATURES)).map(|f| f[FEATURES - 1]).sum();
         let coverage = received / (links.len() * BLOCKS).max(1) as f32;
-        Input { room_m: self.room_m, links, coverage }
+        Input { room_m: self.room_m, links, coverage, earlier: Earlier::default() }
     }
 }
 

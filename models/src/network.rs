@@ -3,10 +3,12 @@
 //! One encoder is shared by all links and told by geometry and quiet-room channel which link it looks at; for every block of
 //! time the links' codes are averaged, so any number of them in any order will do (Zaheer et al., "Deep Sets", 2017). Each span
 //! of two blocks tells where the persons were at its end, which is learned too: a window teaches five positions, not one.
-//! Some networks also add, over the floor, what each link says of the lengths of paths ([`multilateration`]).
+//! Some networks also add, over the floor, what each link says of the lengths of paths ([`multilateration`]), and some are shown what was
+//! left of earlier windows of the site ([`memory`]).
 //! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
+mod memory;
 mod multilateration;
 mod on_cpu;
 
@@ -16,10 +18,14 @@ use burn::{
     tensor::{Device, Tensor, TensorData, activation::relu, module::linear},
 };
 
+pub(crate) use memory::Before;
 pub(crate) use on_cpu::CpuNetwork;
 
-use self::multilateration::{Floors, Multilateration};
-use crate::input::{BLOCKS, FEATURES, FIXED, Input, floor_centre};
+use self::{
+    memory::Remembering,
+    multilateration::{Floors, Multilateration},
+};
+use crate::input::{BLOCKS, EARLIER, FEATURES, FIXED, Input, floor_centre};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -54,11 +60,19 @@ pub struct NetworkConfig {
     /// Whether places are told by the lengths of the paths over them too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub multilateration: bool,
+    /// Numbers that a window leaves for later ones; 0 for a network that sees every window alone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memory: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(width: &usize) -> bool {
+    *width == 0
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { fixed: 64, encode: 256, block: 256, span: 192, trunk: 320, multilateration: false }
+        Self { fixed: 64, encode: 256, block: 256, span: 192, trunk: 320, multilateration: false, memory: 0 }
     }
 }
 
@@ -73,7 +87,13 @@ impl NetworkConfig {
             + 2 * self.trunk * self.trunk
             + self.trunk * SLOTS * OUTPUTS;
         let paths = if self.multilateration { Multilateration::multiply_adds(self.block) } else { 0 };
-        links * (per_link + paths) + site
+        let before = if self.memory > 0 { Remembering::multiply_adds(self.memory, self.trunk) } else { 0 };
+        links * (per_link + paths) + site + before
+    }
+
+    /// Windows of a site that it looks at together.
+    pub(crate) fn together(&self) -> usize {
+        if self.memory > 0 { 1 + EARLIER } else { 1 }
     }
 
     /// The widths, for checks.
@@ -95,6 +115,7 @@ impl NetworkConfig {
             trunk: linear(SPANS * (self.span + ROOTS), self.trunk),
             trunk_block: Residual::new(self.trunk, device),
             multilateration: self.multilateration.then(|| Multilateration::new(self.block, device)),
+            memory: (self.memory > 0).then(|| Remembering::new(self.memory, self.trunk, device)),
             head: linear(self.trunk, SLOTS * OUTPUTS),
         }
     }
@@ -136,6 +157,7 @@ pub struct PoseNetwork {
     trunk: Linear,
     trunk_block: Residual,
     multilateration: Option<Multilateration>,
+    memory: Option<Remembering>,
     head: Linear,
 }
 
@@ -149,6 +171,7 @@ pub struct Batch {
     /// `[windows, links of all windows]`: averages a window's links.
     gather: Tensor<2>,
     floors: Floors,
+    before: Before,
 }
 
 impl Batch {
@@ -158,15 +181,22 @@ impl Batch {
         let features =
             inputs.iter().flat_map(|i| &i.links).flat_map(|l| l.features.iter().copied()).collect();
         let fixed = inputs.iter().flat_map(|i| &i.links).flat_map(|l| l.fixed.iter().copied()).collect();
-        Self::from_parts(features, fixed, &links.collect::<Vec<_>>(), device)
+        let before = Before::Left(inputs.iter().map(|i| i.earlier.clone()).collect());
+        Self::from_parts(features, fixed, &links.collect::<Vec<_>>(), before, device)
     }
 
-    /// From the features `[link][BLOCKS][FEATURES]` and fixed features `[link][FIXED]` of all windows' links in order, and
-    /// the number of links of each window.
-    pub fn from_parts(features: Vec<f32>, fixed: Vec<f32>, links: &[usize], device: &Device) -> Self {
+    /// From the features `[link][BLOCKS][FEATURES]` and fixed features `[link][FIXED]` of all windows' links in order, the
+    /// number of links of each window, and the windows before.
+    pub(crate) fn from_parts(
+        features: Vec<f32>,
+        fixed: Vec<f32>,
+        links: &[usize],
+        before: Before,
+        device: &Device,
+    ) -> Self {
         let shape = Self::features_shape(links.iter().sum());
         let features = Tensor::from_data(TensorData::new(features, shape), device);
-        Self::with_features(features, fixed, links, device)
+        Self::with_features(features, fixed, links, before, device)
     }
 
     /// Shape of the features of so many links.
@@ -179,6 +209,7 @@ impl Batch {
         features: Tensor<3>,
         fixed: Vec<f32>,
         links: &[usize],
+        before: Before,
         device: &Device,
     ) -> Self {
         let (windows, total) = (links.len(), links.iter().sum::<usize>());
@@ -195,14 +226,32 @@ impl Batch {
             floors: Floors::new(&fixed, links),
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
             gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
+            before,
         }
     }
 }
 
-impl PoseNetwork {
+/// What the network says of windows.
+pub(crate) struct Answer {
     /// `[windows, SLOTS, OUTPUTS]`, see [`Slot`].
-    pub fn forward(&self, batch: Batch) -> Tensor<3> {
-        self.forward_encoded(batch, |features| self.encode.forward(features)).0
+    pub slots: Tensor<3>,
+    /// Where each slot's root was at the end of each span as far as the span alone tells, `[windows, SPANS, SLOTS * 3]` in the
+    /// units of [`Slot::ROOT`].
+    pub trail: Tensor<3>,
+    /// What is left of them for later windows, `[windows, memory]`.
+    left: Option<Tensor<2>>,
+}
+
+impl PoseNetwork {
+    /// `[windows, SLOTS * OUTPUTS + memory]`: all slots ([`Slot`]), and what is left of the window.
+    pub fn forward(&self, batch: Batch) -> Tensor<2> {
+        let answer = self.forward_encoded(batch, |features| self.encode.forward(features));
+        let [windows, ..] = answer.slots.dims();
+        let slots = answer.slots.reshape([windows, SLOTS * OUTPUTS]);
+        match answer.left {
+            Some(left) => Tensor::cat(vec![slots, left], 1),
+            None => slots,
+        }
     }
 
     /// As [`Self::forward_encoded`], by a first layer of other weights, as [`Self::with_encoder`] has them.
@@ -210,7 +259,7 @@ impl PoseNetwork {
         &self,
         batch: Batch,
         other: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
-    ) -> (Tensor<3>, Tensor<3>) {
+    ) -> Answer {
         let (weight, bias) = other(self.encode.weight.val(), bias(&self.encode));
         self.forward_encoded(batch, |features| linear(features, weight, Some(bias)))
     }
@@ -226,13 +275,8 @@ impl PoseNetwork {
         self
     }
 
-    /// By this first layer: as [`Self::forward`], and where each slot's root was at the end of each span as far as the span
-    /// alone tells, `[windows, SPANS, SLOTS * 3]` in the units of [`Slot::ROOT`].
-    fn forward_encoded(
-        &self,
-        batch: Batch,
-        encode: impl FnOnce(Tensor<3>) -> Tensor<3>,
-    ) -> (Tensor<3>, Tensor<3>) {
+    /// By this first layer.
+    fn forward_encoded(&self, batch: Batch, encode: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Answer {
         let fixed = relu(self.fixed.forward(batch.fixed));
         let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
         let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
@@ -249,6 +293,13 @@ impl PoseNetwork {
         let span = Tensor::cat(vec![span, trail.clone()], 2);
         let [_, spans, width] = span.dims();
         let site = self.trunk.forward(span.reshape([windows, spans * width]));
+        let (site, left) = match &self.memory {
+            Some(memory) => {
+                let left = memory.left(self.trunk_block.forward(site.clone()));
+                (site + memory.recalled(&left, &batch.before), Some(left))
+            }
+            None => (site, None),
+        };
         let site = self.trunk_block.forward(site);
         let mut out = self.head.forward(relu(site)).reshape([windows, SLOTS, OUTPUTS]);
         if let Some(located) = located {
@@ -256,7 +307,7 @@ impl PoseNetwork {
             let root = out.clone().narrow(2, Slot::ROOT, 3) + last;
             out = out.slice_assign([0..windows, 0..SLOTS, Slot::ROOT..Slot::ROOT + 3], root);
         }
-        (out, trail)
+        Answer { slots: out, trail, left }
     }
 }
 
@@ -336,6 +387,7 @@ impl Slot<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Earlier;
 
     pub(super) fn input(links: usize, seed: usize) -> Input {
         let number = |i: usize| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0;
@@ -348,6 +400,7 @@ mod tests {
                 })
                 .collect(),
             coverage: 1.0,
+            earlier: Earlier::default(),
         }
     }
 

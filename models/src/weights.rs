@@ -327,7 +327,7 @@ pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, Save
 /// When the bytes are damaged, or of another program, version or shape.
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCard), LoadError> {
     let card = read_card(bytes)?;
-    if card.network.widths().iter().any(|&w| w == 0 || w > MAX_WIDTH) {
+    if card.network.widths().iter().any(|&w| w == 0 || w > MAX_WIDTH) || card.network.memory > MAX_WIDTH {
         return Err(LoadError::Tensors(format!("widths {:?}", card.network)));
     }
     let mut network = card.network.init(device);

@@ -8,6 +8,7 @@ pub mod metrics;
 mod reliability;
 mod sums;
 mod tally;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use reliability::{Bin, Reliability};
 pub use tally::Scores;
+pub(crate) use watch::watch;
 
 use crate::{
     data::{self, DataError, Job, Place, Sequence},
@@ -276,9 +278,10 @@ pub fn run(
     for (done, chunk) in scenes.chunks(8).enumerate() {
         let sequences = chunk.par_iter().map(|(s, _)| s.simulate()).collect::<Result<Vec<_>, _>>()?;
         for (i, ((_, predictor), sequence)) in chunk.iter().zip(&sequences).enumerate() {
-            sums.add(predictor, sequence)?;
             if (done * 8 + i) % (scenes.len() / EXAMPLES).max(1) == 0 {
-                sums.keep_example(predictor, sequence)?;
+                sums.add_and_keep(predictor, sequence)?;
+            } else {
+                sums.add(predictor, sequence)?;
             }
         }
         progress((done * 8 + chunk.len()).min(scenes.len()), scenes.len());

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
-
 use super::{
     ByCount, Example, Report, Suite,
     metrics::{self, distance, known, root},
     reliability::Reliability,
     tally::Tally,
+    watch,
 };
 use crate::{
     data::{self, Mirror, Sequence},
@@ -49,38 +48,34 @@ impl Sums {
 
     /// Adds all windows of a sequence.
     pub fn add(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
-        let ends: Vec<usize> = sequence.ends().collect();
-        self.seconds += (ends.len() * BLOCK) as f64 / f64::from(RATE_HZ);
-        let mut ghost_before = false;
-        for ends in ends.chunks(64) {
-            let inputs: Vec<_> =
-                ends.par_iter().map(|&e| sequence.input_without(e, &self.withheld)).collect();
-            for (detections, &end) in predictor.predict(&inputs)?.iter().zip(ends) {
-                let ghosts = self.frame(
-                    detections,
-                    &sequence.persons(end, Mirror::default()),
-                    sequence.room_m,
-                    predictor,
-                );
-                let ghost = ghosts > 0;
-                self.false_runs += usize::from(ghost && !ghost_before);
-                ghost_before = ghost;
-            }
-        }
-        Ok(())
+        self.look(predictor, sequence, false)
     }
 
-    /// Keeps the window in the middle of a sequence, to be looked at.
-    pub fn keep_example(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
+    /// As [`Self::add`], and keeps the window in the middle of the sequence, to be looked at.
+    pub fn add_and_keep(&mut self, predictor: &Predictor, sequence: &Sequence) -> Result<(), PredictError> {
+        self.look(predictor, sequence, true)
+    }
+
+    fn look(&mut self, predictor: &Predictor, sequence: &Sequence, keep: bool) -> Result<(), PredictError> {
         let ends = sequence.ends();
-        let Some(end) = ends.clone().nth(ends.len() / 2) else { return Ok(()) };
-        let found = predictor.predict(&[sequence.input_without(end, &self.withheld)])?;
-        self.examples.push(Example {
-            room_m: sequence.room_m,
-            truth: sequence.persons(end, Mirror::default()).iter().map(|p| p.keypoints_m).collect(),
-            found: found.into_iter().flatten().filter(|d| d.confidence >= SURE).collect(),
-        });
-        Ok(())
+        self.seconds += (ends.len() * BLOCK) as f64 / f64::from(RATE_HZ);
+        let middle = ends.clone().nth(ends.len() / 2).filter(|_| keep);
+        let mut ghost_before = false;
+        let withheld = self.withheld.clone();
+        watch(predictor, sequence, &withheld, |end, answer| {
+            let detections = predictor.detections(answer, sequence.room_m);
+            let persons = sequence.persons(end, Mirror::default());
+            let ghost = self.frame(&detections, &persons, sequence.room_m, predictor) > 0;
+            self.false_runs += usize::from(ghost && !ghost_before);
+            ghost_before = ghost;
+            if Some(end) == middle {
+                self.examples.push(Example {
+                    room_m: sequence.room_m,
+                    truth: persons.iter().map(|p| p.keypoints_m).collect(),
+                    found: detections.into_iter().filter(|d| d.confidence >= SURE).collect(),
+                });
+            }
+        })
     }
 
     /// Adds a frame; returns how many detections at 0.5 stand for nobody.

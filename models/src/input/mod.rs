@@ -7,6 +7,7 @@
 
 pub(crate) mod block;
 mod channel;
+mod earlier;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
 mod track;
@@ -14,6 +15,7 @@ mod withheld;
 
 pub use block::FEATURES;
 pub use channel::{Binned, Reference, ReferenceBuilder};
+pub use earlier::{EARLIER, Earlier, History, Memory};
 pub use track::FeatureTrack;
 pub use withheld::{Part, Withheld};
 
@@ -119,11 +121,13 @@ pub struct Input {
     pub links: Vec<LinkInput>,
     /// Share of all links' steps for which a packet was received, 0..1.
     pub coverage: f32,
+    /// What was left of the site's windows before, for networks that look at it.
+    pub earlier: Earlier,
 }
 
 impl Input {
     /// The window of all links of a site, each at least [`WINDOW_S`] long (a shorter one counts as not received before
-    /// its first step). Links must end at the same time.
+    /// its first step). Links must end at the same time. Nothing is known of the windows before.
     ///
     /// # Errors
     /// When there is no link or too many, or an array does not fit its layout.
@@ -139,7 +143,7 @@ impl Input {
             })
             .collect::<Vec<_>>();
         let coverage = received as f32 / (inputs.len() * STEPS) as f32;
-        Ok(Self { room_m, links: inputs, coverage })
+        Ok(Self { room_m, links: inputs, coverage, earlier: Earlier::default() })
     }
 }
 

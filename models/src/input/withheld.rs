@@ -33,6 +33,9 @@ pub struct Withheld {
     /// Of a window only the last seconds, in whole blocks, as if nothing had been received before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_but_last_s: Option<f32>,
+    /// Of the windows before only so many, the last ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_but_last_earlier: Option<usize>,
 }
 
 impl Withheld {
@@ -51,6 +54,12 @@ impl Withheld {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How many of the windows before are shown.
+    #[cfg(feature = "nn")]
+    pub(crate) fn earlier(&self) -> usize {
+        self.all_but_last_earlier.unwrap_or(super::EARLIER).min(super::EARLIER)
     }
 
     /// Takes it out of links' features, `[link][BLOCKS][FEATURES]`.
@@ -107,11 +116,11 @@ mod tests {
         assert!(now.chunks_exact(half).enumerate().all(|(i, h)| h.iter().all(|v| *v == (i % 2) as f32)));
         // The parts of a block are all of it but its power and its share of packets.
         let parts = vec![Part::Moments, Part::Doppler, Part::Mean];
-        let (count, _) = gone(&Withheld { parts, all_but_last_s: None });
+        let (count, _) = gone(&Withheld { parts, ..Withheld::default() });
         assert_eq!(count, all.len() - 2 * 2 * BLOCKS);
 
         let mut fixed = vec![1.0; FIXED];
-        Withheld { parts: vec![Part::Geometry], all_but_last_s: None }.hide_fixed(&mut fixed);
+        Withheld { parts: vec![Part::Geometry], ..Withheld::default() }.hide_fixed(&mut fixed);
         assert!(fixed.iter().enumerate().all(|(i, v)| *v == f32::from(u8::from(i < CHANNELS * BINS))));
     }
 }

@@ -8,7 +8,7 @@ use invispose_kernels::cpu::{Dense, Finish, Level};
 use rayon::prelude::*;
 
 use super::{
-    BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, SLOTS, SPANS, Slot, bias,
+    BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, Residual, SLOTS, SPANS, Slot, bias, memory::RememberingOnCpu,
     multilateration::MultilaterationOnCpu,
 };
 use crate::input::{FEATURES, Input, LinkInput};
@@ -27,11 +27,18 @@ pub(crate) struct CpuNetwork {
     span: Dense,
     trail: Dense,
     trunk: Dense,
+    trunk_block: ResidualOnCpu,
+    multilateration: Option<MultilaterationOnCpu>,
+    memory: Option<RememberingOnCpu>,
+    head: Dense,
+}
+
+/// A [`Residual`].
+#[derive(Debug)]
+pub(super) struct ResidualOnCpu {
     norm: Norm,
     inner: Dense,
     outer: Dense,
-    multilateration: Option<MultilaterationOnCpu>,
-    head: Dense,
 }
 
 /// Layer normalisation (Ba et al., 2016).
@@ -48,9 +55,20 @@ impl CpuNetwork {
         let level = Level::detect();
         let dense =
             |layer: &Linear| Some(Dense::new(level, &numbers(layer.weight.val())?, &numbers(bias(layer))?));
-        let (residual, norm) = (&network.trunk_block, &network.trunk_block.norm);
-        let gamma = numbers(norm.gamma.val())?;
-        let beta = norm.beta.as_ref().map_or_else(|| Some(vec![0.0; gamma.len()]), |b| numbers(b.val()))?;
+        let residual = |layers: &Residual| {
+            let gamma = numbers(layers.norm.gamma.val())?;
+            let none = || Some(vec![0.0; gamma.len()]);
+            let beta = layers.norm.beta.as_ref().map_or_else(none, |b| numbers(b.val()))?;
+            let norm = Norm { gamma, beta, epsilon: LayerNormConfig::new(1).epsilon as f32 };
+            Some(ResidualOnCpu { norm, inner: dense(&layers.inner)?, outer: dense(&layers.outer)? })
+        };
+        let memory = match &network.memory {
+            Some(layers) => {
+                let (keep, recall) = layers.layers();
+                Some(RememberingOnCpu { keep: dense(keep)?, recall: dense(recall)? })
+            }
+            None => None,
+        };
         let multilateration = match &network.multilateration {
             Some(layer) => Some(MultilaterationOnCpu { paths: dense(layer.layer())? }),
             None => None,
@@ -65,23 +83,23 @@ impl CpuNetwork {
             span: dense(&network.span)?,
             trail: dense(&network.trail)?,
             trunk: dense(&network.trunk)?,
-            norm: Norm { gamma, beta, epsilon: LayerNormConfig::new(1).epsilon as f32 },
-            inner: dense(&residual.inner)?,
-            outer: dense(&residual.outer)?,
+            trunk_block: residual(&network.trunk_block)?,
+            memory,
             head: dense(&network.head)?,
         })
     }
 
-    /// `[windows][SLOTS][OUTPUTS]`, see [`super::Slot`]. A window's answer does not depend on its company.
+    /// `[windows][SLOTS * OUTPUTS + memory]`, as [`PoseNetwork::forward`]. A window's answer does not depend on its company.
     pub fn forward(&self, inputs: &[Input]) -> Vec<f32> {
-        let mut out = vec![0.0; inputs.len() * SLOTS * OUTPUTS];
+        let row = SLOTS * OUTPUTS + self.memory.as_ref().map_or(0, RememberingOnCpu::width);
+        let mut out = vec![0.0; inputs.len() * row];
         if inputs.len() == 1 {
             // Another thread would have to be woken for a few dozen microseconds of work.
             self.windows(inputs, &mut out);
             return out;
         }
         let together = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
-        out.par_chunks_mut(together * SLOTS * OUTPUTS)
+        out.par_chunks_mut(together * row)
             .zip(inputs.par_chunks(together))
             .for_each(|(out, inputs)| self.windows(inputs, out));
         out
@@ -116,19 +134,31 @@ impl CpuNetwork {
         let both: Vec<f32> = both.flat_map(|(code, trail)| code.iter().chain(trail).copied()).collect();
         let mut site = vec![0.0; inputs.len() * trunk];
         self.trunk.apply(&rows(&both, SPANS * (span + ROOTS)), Finish::Plain, &mut site);
-        let mut inner = vec![0.0; site.len()];
-        self.inner.apply(&rows(&self.norm.of(&site), trunk), Finish::Relu, &mut inner);
-        self.outer.apply(&rows(&inner, trunk), Finish::Added, &mut site);
-        // What is no number stays none.
-        site.iter_mut().filter(|v| **v < 0.0).for_each(|v| *v = 0.0);
-        self.head.apply(&rows(&site, trunk), Finish::Plain, out);
-        for (out, located) in out
+        let left = self.memory.as_ref().map(|memory| {
+            let mut alone = site.clone();
+            self.trunk_block.apply(&mut alone);
+            memory.recall(&mut site, inputs.iter().map(|input| &input.earlier));
+            memory.left(&alone)
+        });
+        self.trunk_block.apply(&mut site);
+        site.iter_mut().for_each(|v| *v = relu(*v));
+        let mut slots = vec![0.0; inputs.len() * SLOTS * OUTPUTS];
+        self.head.apply(&rows(&site, trunk), Finish::Plain, &mut slots);
+        for (slots, located) in slots
             .chunks_exact_mut(SLOTS * OUTPUTS)
             .zip(located.iter().flat_map(|l| l.chunks_exact(SPANS * ROOTS)))
         {
             let last = located[(SPANS - 1) * ROOTS..].chunks_exact(3);
-            for (slot, last) in out.chunks_exact_mut(OUTPUTS).zip(last) {
+            for (slot, last) in slots.chunks_exact_mut(OUTPUTS).zip(last) {
                 slot[Slot::ROOT..].iter_mut().zip(last).for_each(|(root, l)| *root += l);
+            }
+        }
+        let row = out.len() / inputs.len();
+        for (i, out) in out.chunks_exact_mut(row).enumerate() {
+            let (to, rest) = out.split_at_mut(SLOTS * OUTPUTS);
+            to.copy_from_slice(&slots[i * to.len()..][..to.len()]);
+            if let Some(left) = &left {
+                rest.copy_from_slice(&left[i * rest.len()..][..rest.len()]);
             }
         }
     }
@@ -153,8 +183,23 @@ impl CpuNetwork {
     }
 }
 
-fn rows(x: &[f32], width: usize) -> Vec<&[f32]> {
+pub(super) fn rows(x: &[f32], width: usize) -> Vec<&[f32]> {
     x.chunks_exact(width).collect()
+}
+
+/// What is no number stays none.
+pub(super) fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+impl ResidualOnCpu {
+    /// Of each row.
+    pub fn apply(&self, x: &mut [f32]) {
+        let mut inner = vec![0.0; x.len()];
+        let width = self.inner.outputs();
+        self.inner.apply(&rows(&self.norm.of(x), width), Finish::Relu, &mut inner);
+        self.outer.apply(&rows(&inner, width), Finish::Added, x);
+    }
 }
 
 impl Norm {
@@ -191,13 +236,27 @@ mod tests {
         let device = Device::flex();
         device.seed(1);
         // Widths that fill no vector, and those that are shipped.
-        let odd =
-            NetworkConfig { fixed: 7, encode: 33, block: 17, span: 5, trunk: 50, multilateration: false };
+        let odd = NetworkConfig {
+            fixed: 7,
+            encode: 33,
+            block: 17,
+            span: 5,
+            trunk: 50,
+            multilateration: false,
+            memory: 0,
+        };
         let located = NetworkConfig { multilateration: true, ..odd };
-        for config in [odd, located, NetworkConfig::default()] {
+        let remembering = NetworkConfig { memory: 13, ..located };
+        for config in [odd, located, remembering, NetworkConfig::default()] {
             let network = config.init(&device);
             let on_cpu = CpuNetwork::new(&network).unwrap();
-            let windows: Vec<Input> = (0..11).map(|i| input(1 + i % 4, i)).collect();
+            let row = SLOTS * OUTPUTS + config.memory;
+            let mut windows: Vec<Input> = (0..11).map(|i| input(1 + i % 4, i)).collect();
+            for (i, window) in windows.iter_mut().enumerate() {
+                let number = |n: usize| ((n * 7919 + i * 104_729) % 100) as f32 / 50.0;
+                let left = |e: usize| (0..config.memory).map(|n| number(n + 31 * e)).collect();
+                window.earlier = std::array::from_fn(|e| (i >> e & 1 == 1).then(|| left(e)));
+            }
             let want = numbers(network.forward(Batch::new(&windows, &device))).unwrap();
             let got = on_cpu.forward(&windows);
             assert_eq!(got.len(), want.len());
@@ -205,7 +264,7 @@ mod tests {
             for (g, w) in got.iter().zip(&want) {
                 assert!((g - w).abs() < 1e-4, "{g} {w}");
             }
-            for (window, together) in windows.iter().zip(got.chunks_exact(SLOTS * OUTPUTS)) {
+            for (window, together) in windows.iter().zip(got.chunks_exact(row)) {
                 assert_eq!(on_cpu.forward(std::slice::from_ref(window)), together);
             }
         }

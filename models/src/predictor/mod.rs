@@ -19,7 +19,7 @@ pub use on_gpu::DeviceWindow;
 use crate::{
     data::Place,
     evaluate::metrics::distance,
-    input::{BLOCKS, FEATURES, FIXED, Input, LinkInput},
+    input::{BLOCKS, Earlier, FEATURES, FIXED, Input, LinkInput, Memory},
     network::{Batch, CpuNetwork, JOINTS, OUTPUTS, PoseNetwork, SLOTS, Slot},
     sim::Radios,
     weights::{self, DEFAULT_WEIGHTS, DEMO_ROOM_WEIGHTS, DEMO_ROOM_WIDE_WEIGHTS, ModelCard, WIDE_WEIGHTS},
@@ -36,6 +36,15 @@ pub struct Detection {
     pub keypoint_confidence: [f32; JOINTS],
     /// What they do.
     pub activity: Activity,
+}
+
+/// What the network says of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The likeliest first.
+    pub people: Vec<Detection>,
+    /// To be shown with later windows of the site ([`crate::input::History`]), by networks that leave something.
+    pub memory: Option<Memory>,
 }
 
 /// Where weights come from.
@@ -194,6 +203,11 @@ impl Predictor {
         self.card.calibration.within_m
     }
 
+    /// Whether windows leave something for later ones.
+    pub fn remembers(&self) -> bool {
+        self.card.network.memory > 0
+    }
+
     /// For health reports.
     pub fn describe(&self) -> Description {
         use burn::module::Module;
@@ -214,7 +228,8 @@ impl Predictor {
     /// When the device fails.
     pub fn warm_up(&self) -> Result<(), PredictError> {
         let link = LinkInput { features: vec![0.0; BLOCKS * FEATURES], fixed: vec![0.0; FIXED] };
-        let input = Input { room_m: [5.0, 4.0, 2.5], links: vec![link; 3], coverage: 1.0 };
+        let earlier = Earlier::default();
+        let input = Input { room_m: [5.0, 4.0, 2.5], links: vec![link; 3], coverage: 1.0, earlier };
         self.predict(&[input]).map(|_| ())
     }
 
@@ -223,19 +238,28 @@ impl Predictor {
     ///
     /// # Errors
     /// When an input has the wrong shape or the device fails.
-    pub fn predict(&self, inputs: &[Input]) -> Result<Vec<Vec<Detection>>, PredictError> {
-        let outputs = self.outputs(inputs)?;
-        Ok(self.detect(&outputs, inputs.iter().map(|i| i.room_m)))
+    pub fn predict(&self, inputs: &[Input]) -> Result<Vec<Prediction>, PredictError> {
+        let answers = self.answers(inputs)?;
+        Ok(self.read(&answers, inputs.iter().map(|i| i.room_m)))
     }
 
     /// What the network's plain answers say in each window's room.
-    fn detect(&self, outputs: &[f32], rooms_m: impl Iterator<Item = [f32; 3]>) -> Vec<Vec<Detection>> {
-        let windows = outputs.chunks_exact(SLOTS * OUTPUTS).zip(rooms_m);
-        windows.map(|(window, room_m)| self.detections(window, room_m)).collect()
+    fn read(&self, answers: &[f32], rooms_m: impl Iterator<Item = [f32; 3]>) -> Vec<Prediction> {
+        let of = |(answer, room_m): (&[f32], [f32; 3])| {
+            let (slots, left) = answer.split_at(SLOTS * OUTPUTS);
+            let memory = (!left.is_empty()).then(|| left.into());
+            Prediction { people: self.detections(slots, room_m), memory }
+        };
+        answers.chunks_exact(self.answer()).zip(rooms_m).map(of).collect()
     }
 
-    /// The network's plain answers, `[window][SLOTS][OUTPUTS]`.
-    pub(crate) fn outputs(&self, inputs: &[Input]) -> Result<Vec<f32>, PredictError> {
+    /// Numbers of a plain answer.
+    pub(crate) fn answer(&self) -> usize {
+        SLOTS * OUTPUTS + self.card.network.memory
+    }
+
+    /// The network's plain answers, `[window][SLOTS * OUTPUTS + memory]`.
+    pub(crate) fn answers(&self, inputs: &[Input]) -> Result<Vec<f32>, PredictError> {
         let fits = |i: &Input| {
             !i.links.is_empty()
                 && i.links.iter().all(|l| l.features.len() == BLOCKS * FEATURES && l.fixed.len() == FIXED)
@@ -246,11 +270,11 @@ impl Predictor {
         if let Some(network) = &self.on_cpu {
             return Ok(network.forward(inputs));
         }
-        let mut outputs = Vec::with_capacity(inputs.len() * SLOTS * OUTPUTS);
+        let mut answers = Vec::with_capacity(inputs.len() * self.answer());
         for chunk in inputs.chunks(CHUNK) {
-            outputs.extend(self.forward(|| Ok(Batch::new(chunk, self.compute.device())))?);
+            answers.extend(self.forward(|| Ok(Batch::new(chunk, self.compute.device())))?);
         }
-        Ok(outputs)
+        Ok(answers)
     }
 
     /// The network's answers to one batch.
@@ -267,8 +291,8 @@ impl Predictor {
         })
     }
 
-    fn detections(&self, window: &[f32], room_m: [f32; 3]) -> Vec<Detection> {
-        let mut found: Vec<([f32; 3], Detection)> = window
+    pub(crate) fn detections(&self, slots: &[f32], room_m: [f32; 3]) -> Vec<Detection> {
+        let mut found: Vec<([f32; 3], Detection)> = slots
             .chunks_exact(OUTPUTS)
             .map(|slot| {
                 let slot = Slot(slot);

@@ -9,13 +9,13 @@ use burn::{
 };
 use invispose_kernels::gpu::{DeviceSamples, GpuError, wgpu};
 
-use super::{CHUNK, Detection, PredictError, Predictor};
+use super::{CHUNK, PredictError, Prediction, Predictor};
 use crate::{
     input::{
-        LinkWindow, check, fixed_features,
+        Earlier, LinkWindow, check, fixed_features,
         gpu::{DeviceLink, FeatureProgram},
     },
-    network::Batch,
+    network::{Batch, Before},
 };
 
 /// The window of all links of a site, on the GPU.
@@ -27,6 +27,8 @@ pub struct DeviceWindow<'a> {
     pub links: Vec<LinkWindow<'a>>,
     /// The packets of each link.
     pub samples: Vec<&'a DeviceSamples>,
+    /// What was left of the site's windows before, for networks that look at it.
+    pub earlier: Earlier,
 }
 
 impl Predictor {
@@ -35,10 +37,7 @@ impl Predictor {
     /// # Errors
     /// [`PredictError::Shape`] for a window from which [`crate::input::Input::new`] would make no input,
     /// [`PredictError::Device`] when the device fails or is another.
-    pub fn predict_on_device(
-        &self,
-        windows: &[DeviceWindow<'_>],
-    ) -> Result<Vec<Vec<Detection>>, PredictError> {
+    pub fn predict_on_device(&self, windows: &[DeviceWindow<'_>]) -> Result<Vec<Prediction>, PredictError> {
         let fits = |w: &DeviceWindow<'_>| {
             let whole = |(l, s): (&LinkWindow<'_>, &&DeviceSamples)| s.values() == l.csi.len();
             check(w.room_m, &w.links).is_ok()
@@ -50,8 +49,8 @@ impl Predictor {
         }
         let mut answers = Vec::with_capacity(windows.len());
         for chunk in windows.chunks(CHUNK) {
-            let outputs = self.forward(|| self.batch_on_device(chunk))?;
-            answers.extend(self.detect(&outputs, chunk.iter().map(|w| w.room_m)));
+            let chunk_answers = self.forward(|| self.batch_on_device(chunk))?;
+            answers.extend(self.read(&chunk_answers, chunk.iter().map(|w| w.room_m)));
         }
         Ok(answers)
     }
@@ -78,7 +77,8 @@ impl Predictor {
             fixed_features(link.reference, room_m, link.transmitter_m, link.receiver_m)
         });
         let counts: Vec<usize> = windows.iter().map(|w| w.links.len()).collect();
-        Ok(Batch::with_features(features, fixed.collect(), &counts, device))
+        let before = Before::Left(windows.iter().map(|w| w.earlier.clone()).collect());
+        Ok(Batch::with_features(features, fixed.collect(), &counts, before, device))
     }
 }
 

@@ -2,9 +2,12 @@
 
 use crate::{
     data::Sequence,
-    evaluate::metrics::{distance, known, root},
+    evaluate::{
+        metrics::{distance, known, root},
+        watch,
+    },
     input::Withheld,
-    network::{JOINTS, OUTPUTS, SLOTS, Slot},
+    network::{JOINTS, OUTPUTS, Slot},
     predictor::{PredictError, Predictor, certainty},
     train::loss::best_assignment,
     weights::{Calibration, Logistic},
@@ -29,10 +32,7 @@ pub(super) fn fit<'a>(
     let within_m = Calibration::default().within_m;
     let mut answers = Vec::new();
     for sequence in validation {
-        let ends: Vec<usize> = sequence.ends().collect();
-        let inputs: Vec<_> = ends.iter().map(|&e| sequence.input_without(e, withheld)).collect();
-        let outputs = predictor.outputs(&inputs)?;
-        for (window, &end) in outputs.chunks_exact(SLOTS * OUTPUTS).zip(&ends) {
+        watch(predictor, sequence, withheld, |end, window| {
             let persons = sequence.persons(end, Default::default());
             let slots: Vec<Slot<'_>> = window.chunks_exact(OUTPUTS).map(Slot).collect();
             let at = |slot: usize| slots[slot].root_m(sequence.room_m);
@@ -53,7 +53,7 @@ pub(super) fn fit<'a>(
                     joints: std::array::from_fn(|j| told(j).then(|| (certainty(slots[s], j), right(j)))),
                 });
             }
-        }
+        })?;
     }
     let presence = logistic(&answers.iter().map(|a| (a.presence, a.somebody)).collect::<Vec<_>>());
     // What is shown is what has to be right, where nobody is as well as where somebody else is.

@@ -47,6 +47,10 @@ pub struct DataConfig {
     /// (one and two of them as often).
     #[serde(default)]
     pub join: f64,
+    /// Probability that somebody who is beside has left before the window's end and was only seen in windows before; and that
+    /// one or two were seen in the empty demo room before.
+    #[serde(default)]
+    pub leave: f64,
     /// Probability that a window is seen by noisier radios than the simulated ones: by up to [`Self::NOISE`]'s end.
     #[serde(default)]
     pub noise: f64,
@@ -190,9 +194,10 @@ impl TrainConfig {
         }
         if !(0.0..=1.0).contains(&d.quiet_noise)
             || !(0.0..=1.0).contains(&d.join)
+            || !(0.0..=1.0).contains(&d.leave)
             || !(0.0..=1.0).contains(&d.noise)
         {
-            return fail("data.quiet_noise, data.join, data.noise: 0 to 1");
+            return fail("data.quiet_noise, data.join, data.leave, data.noise: 0 to 1");
         }
         d.radios
             .check()
@@ -206,6 +211,9 @@ impl TrainConfig {
         }
         if self.network.widths().iter().any(|w| !(1..=8192).contains(w)) {
             return fail("network: widths of 1 to 8192");
+        }
+        if self.network.memory > 8192 {
+            return fail("network.memory: at most 8192");
         }
         Ok(())
     }

@@ -62,11 +62,10 @@ impl Learner {
         share: f32,
     ) -> Result<(GradientsParams, [f32; 4]), TrainError> {
         let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let (outputs, trail) =
-            network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
-        let assignments = loss::assign(&numbers(outputs.clone())?, &persons, &picture.rooms);
-        let loss = loss::loss(outputs, &persons, &picture.rooms, &assignments, &self.device);
-        let trail = loss::trail(trail, &picture.trails, &picture.rooms, &assignments, &self.device);
+        let answer = network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
+        let assignments = loss::assign(&numbers(answer.slots.clone())?, &persons, &picture.rooms);
+        let loss = loss::loss(answer.slots, &persons, &picture.rooms, &assignments, &self.device);
+        let trail = loss::trail(answer.trail, &picture.trails, &picture.rooms, &assignments, &self.device);
         let total = (loss.total + trail.mul_scalar(loss::TRAIL_WEIGHT)).mul_scalar(share);
         let now = Tensor::cat(vec![total.clone(), loss.parts.mul_scalar(share)], 0);
         let now = numbers(now)?;

@@ -61,7 +61,7 @@ pub fn tune(
     let device = Device::flex().autodiff();
     let failed = |e: weights::LoadError| TrainError::Config(e.to_string());
     let (network, mut card) = weights::from_bytes(old, &device).map_err(failed)?;
-    let config = config(tuning, learned.len());
+    let config = TrainConfig { network: card.network, ..config(tuning, learned.len()) };
     // This room and no other: it is not looked at in mirrors.
     learned.iter_mut().for_each(|s| s.place = Place::Demo);
     let windows = Windows::new(&config, vec![learned]);
@@ -119,6 +119,7 @@ fn config(tuning: &Tuning, sequences: usize) -> TrainConfig {
             lose_link: 0.05,
             quiet_noise: 0.02,
             join: 0.0,
+            leave: 0.0,
             noise: 0.0,
             radios: Default::default(),
             withheld: Default::default(),

@@ -6,15 +6,15 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::{TrainConfig, whitening::Whitening};
+use super::{SceneGroup, TrainConfig, whitening::Whitening};
 use crate::{
     data::{Mirror, Person, Place, Sequence, Trail},
-    input::{BINS, CHANNELS, block},
-    network::Batch,
+    input::{BINS, BLOCKS, CHANNELS, EARLIER, block},
+    network::{Batch, Before},
 };
 
 /// Windows whose features say what whitens them.
-const WHITENED_BY: u64 = 2048;
+const WHITENED_BY: usize = 2048;
 /// Most windows of a [`Picture`].
 const TOGETHER: usize = 64;
 
@@ -22,18 +22,49 @@ const TOGETHER: usize = 64;
 pub(super) struct Windows<'a> {
     config: &'a TrainConfig,
     sequences: Vec<Sequence>,
-    /// Of each group: its sequences, whether they show one person in the demo room, and its weight.
-    groups: Vec<(std::ops::Range<usize>, bool, f32)>,
+    /// Of each group: its sequences, what they show, and its weight.
+    groups: Vec<(std::ops::Range<usize>, Kind, f32)>,
 }
 
-/// One window: which sequence, which end, seen in which mirror, without which links, with how much noise, with the persons of which others.
+/// What the sequences of a group show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The demo room with nobody in it.
+    Nobody,
+    /// One person in the demo room.
+    Alone,
+    /// Something else.
+    Other,
+}
+
+impl Kind {
+    fn of(group: &SceneGroup) -> Self {
+        match (group.place, group.people) {
+            (Place::Demo, 0) => Self::Nobody,
+            (Place::Demo, 1) => Self::Alone,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Windows of one site, one after the other, with the persons of others and as seen by radios like this.
 struct Drawn {
     sequence: usize,
-    end: usize,
+    /// Where the windows end, each a window's length after the one before.
+    ends: Vec<usize>,
     mirror: Mirror,
     lost: u8,
     noise: f32,
-    joined: Vec<(usize, usize)>,
+    others: Vec<Other>,
+}
+
+/// Whose persons are beside.
+struct Other {
+    sequence: usize,
+    /// Where their window beside the last one ends.
+    end: usize,
+    /// In so many of the last windows they are not there any more.
+    left: usize,
 }
 
 /// Windows of a step.
@@ -52,13 +83,17 @@ struct Window {
     persons: Vec<Person>,
     trails: Vec<Trail>,
     room: [f32; 3],
+    /// Windows of the same site directly before it.
+    before: usize,
 }
 
 impl Picture {
     fn of(windows: impl Iterator<Item = Window>, device: &Device) -> Self {
         let (mut features, mut fixed, mut links) = (Vec::new(), Vec::new(), Vec::new());
         let (mut persons, mut trails, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
-        for window in windows {
+        let mut before = Vec::new();
+        for (number, window) in windows.enumerate() {
+            before.push(std::array::from_fn(|i| (i < window.before).then(|| number - 1 - i)));
             features.extend(window.features);
             fixed.extend(window.fixed);
             links.push(window.links);
@@ -66,7 +101,8 @@ impl Picture {
             trails.push(window.trails);
             rooms.push(window.room);
         }
-        Self { batch: Batch::from_parts(features, fixed, &links, device), persons, trails, rooms }
+        let batch = Batch::from_parts(features, fixed, &links, Before::Within(before), device);
+        Self { batch, persons, trails, rooms }
     }
 }
 
@@ -74,13 +110,15 @@ impl<'a> Windows<'a> {
     /// Of the sequences of each training group, then of each set.
     pub fn new(config: &'a TrainConfig, sequences: Vec<Vec<Sequence>>) -> Self {
         let mut at = 0;
-        let scenes =
-            config.data.train.iter().map(|g| (g.place == Place::Demo && g.people == 1, Some(g.weight())));
-        let sets = config.data.sets.iter().map(|s| (false, s.share));
-        let group = |(sequences, (alone, weight)): (&Vec<Sequence>, (bool, Option<f32>))| {
+        let scenes = config.data.train.iter().map(|g| (Kind::of(g), Some(g.weight())));
+        let sets = config.data.sets.iter().map(|s| (Kind::Other, s.share));
+        let together = config.network.together();
+        let group = |(sequences, (kind, weight)): (&Vec<Sequence>, (Kind, Option<f32>))| {
             let range = at..at + sequences.len();
             at = range.end;
-            (range, alone, weight.unwrap_or(sequences.len() as f32))
+            // Of longer sequences several windows are looked at at once.
+            let windows = sequences.first().map_or(1, |s| (s.blocks() / BLOCKS).clamp(1, together));
+            (range, kind, weight.unwrap_or(sequences.len() as f32) / windows as f32)
         };
         let groups = sequences.iter().zip(scenes.chain(sets)).map(group).collect();
         Self { config, groups, sequences: sequences.into_iter().flatten().collect() }
@@ -94,9 +132,8 @@ impl<'a> Windows<'a> {
     /// The windows of a step, in parts that are learned from side by side; the same step of the same configuration sees the
     /// same.
     pub fn pictures(&self, step: u64, device: &Device) -> Vec<Picture> {
-        let windows: Vec<Window> =
-            (0..self.config.optimiser.batch).into_par_iter().map(|i| self.window(step, i as u64)).collect();
-        let mut windows = windows.into_iter().peekable();
+        let batch = self.config.optimiser.batch;
+        let mut windows = self.windows(step, batch, TOGETHER).into_iter().peekable();
         std::iter::from_fn(|| {
             windows.peek()?;
             Some(Picture::of(windows.by_ref().take(TOGETHER), device))
@@ -106,19 +143,47 @@ impl<'a> Windows<'a> {
 
     /// What whitens the features of windows that are drawn as for a step.
     pub fn whitening(&self, device: &Device) -> Whitening {
-        let windows: Vec<Window> =
-            (0..WHITENED_BY).into_par_iter().map(|i| self.window(u64::MAX, i)).collect();
+        let windows = self.windows(u64::MAX, WHITENED_BY, WHITENED_BY);
         let features: Vec<f32> = windows.into_iter().flat_map(|w| w.features).collect();
         Whitening::of(&features, device)
     }
 
-    fn window(&self, step: u64, number: u64) -> Window {
+    /// So many windows, of which those of one site are never in two parts of this size.
+    fn windows(&self, step: u64, count: usize, part: usize) -> Vec<Window> {
+        let (mut drawn, mut windows) = (Vec::new(), 0);
+        while windows < count {
+            let mut rng =
+                ChaCha8Rng::seed_from_u64(self.config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            rng.set_stream(drawn.len() as u64);
+            let mut next = self.draw(&mut rng);
+            let room = (part - windows % part).min(count - windows);
+            next.ends.drain(..next.ends.len().saturating_sub(room));
+            windows += next.ends.len();
+            drawn.push((next, rng));
+        }
+        drawn.into_par_iter().flat_map_iter(|(drawn, mut rng)| self.of_site(&drawn, &mut rng)).collect()
+    }
+
+    fn of_site(&self, drawn: &Drawn, rng: &mut ChaCha8Rng) -> Vec<Window> {
+        let shown = self.config.data.withheld.earlier();
+        let last = drawn.ends.len().saturating_sub(1);
+        (0..drawn.ends.len())
+            .map(|number| Window {
+                before: number.min(shown),
+                ..self.window(drawn, drawn.ends[number], last - number, rng)
+            })
+            .collect()
+    }
+
+    /// The window that ends there, with so many behind it.
+    fn window(&self, drawn: &Drawn, end: usize, behind: usize, rng: &mut ChaCha8Rng) -> Window {
         let config = self.config;
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ step.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        rng.set_stream(number);
-        let drawn = self.draw(&mut rng);
         let sequence = &self.sequences[drawn.sequence];
-        let others: Vec<_> = drawn.joined.iter().map(|&(s, end)| (&self.sequences[s], end)).collect();
+        let beside = |other: &Other| {
+            let end = other.end.checked_sub(behind * BLOCKS).filter(|&end| end >= BLOCKS)?;
+            (behind >= other.left).then(|| (&self.sequences[other.sequence], end))
+        };
+        let others: Vec<_> = drawn.others.iter().filter_map(beside).collect();
         let (mut features, mut fixed, mut links) = (Vec::new(), Vec::new(), 0);
         for link in (0..sequence.links.len()).filter(|l| drawn.lost >> l & 1 == 0) {
             let vary = |step: &mut block::Step| {
@@ -127,7 +192,7 @@ impl<'a> Windows<'a> {
                 }
             };
             let from = features.len();
-            sequence.features_joined(link, drawn.end, &others, vary, &mut features);
+            sequence.features_joined(link, end, &others, vary, &mut features);
             config.data.withheld.hide(&mut features[from..]);
             let mut quiet = sequence.fixed(link, drawn.mirror);
             for v in &mut quiet[..CHANNELS * BINS] {
@@ -137,16 +202,16 @@ impl<'a> Windows<'a> {
             fixed.extend(quiet);
             links += 1;
         }
-        let mut persons = sequence.persons(drawn.end, drawn.mirror);
+        let mut persons = sequence.persons(end, drawn.mirror);
         persons.extend(others.iter().flat_map(|(s, end)| s.persons(*end, drawn.mirror)));
-        let mut trails = sequence.trails(drawn.end, drawn.mirror);
+        let mut trails = sequence.trails(end, drawn.mirror);
         trails.extend(others.iter().flat_map(|(s, end)| s.trails(*end, drawn.mirror)));
-        Window { features, fixed, links, persons, trails, room: drawn.mirror.room(sequence.room_m) }
+        let room = drawn.mirror.room(sequence.room_m);
+        Window { features, fixed, links, persons, trails, room, before: 0 }
     }
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
-        let sequence = self.sequence(rng, |_| true);
-        let (index, end, alone) = sequence;
+        let (index, end, kind) = self.sequence(rng, |_| true);
         let sequence = &self.sequences[index];
         // A mirrored room is another room that is just as possible; the demo room is only what it is.
         let mirror = if sequence.place == Place::Random {
@@ -160,25 +225,51 @@ impl<'a> Windows<'a> {
         } else {
             0u8
         };
-        let joined = if alone && rng.random_bool(self.config.data.join) {
-            let others = rng.random_range(1..=2);
-            (0..others).map(|_| self.sequence(rng, |alone| alone)).map(|(s, end, _)| (s, end)).collect()
-        } else {
-            Vec::new()
-        };
         let noise = if rng.random_bool(self.config.data.noise) {
             let [from, to] = super::DataConfig::NOISE.map(f32::ln);
             rng.random_range(from..to).exp()
         } else {
             0.0
         };
-        Drawn { sequence: index, end, mirror, lost, noise, joined }
+        let (others, ends) = (self.others(kind, rng), self.ends(sequence, end));
+        Drawn { sequence: index, ends, mirror, lost, noise, others }
     }
 
-    /// A sequence and an end of a window in it, of the groups that are asked for, and whether it shows one person in the
-    /// demo room.
-    fn sequence(&self, rng: &mut ChaCha8Rng, wanted: impl Fn(bool) -> bool) -> (usize, usize, bool) {
-        let groups = || self.groups.iter().filter(|(_, alone, _)| wanted(*alone));
+    /// The ends of a site's windows up to this one: as many as a network looks at together.
+    fn ends(&self, sequence: &Sequence, end: usize) -> Vec<usize> {
+        let mut ends: Vec<usize> = (0..self.config.network.together())
+            .map_while(|i| end.checked_sub(i * BLOCKS))
+            .filter(|end| sequence.ends().contains(end))
+            .collect();
+        ends.reverse();
+        ends
+    }
+
+    /// Who else is there, or was.
+    fn others(&self, kind: Kind, rng: &mut ChaCha8Rng) -> Vec<Other> {
+        let data = &self.config.data;
+        let empty = match kind {
+            Kind::Alone => !rng.random_bool(data.join),
+            Kind::Nobody => !rng.random_bool(data.leave) || !self.groups.iter().any(|g| g.1 == Kind::Alone),
+            Kind::Other => true,
+        };
+        if empty {
+            return Vec::new();
+        }
+        let count = rng.random_range(1..=2);
+        (0..count)
+            .map(|_| {
+                let (sequence, end, _) = self.sequence(rng, |kind| kind == Kind::Alone);
+                let leaves = kind == Kind::Nobody || rng.random_bool(data.leave);
+                let left = if leaves { rng.random_range(1..=EARLIER) } else { 0 };
+                Other { sequence, end, left }
+            })
+            .collect()
+    }
+
+    /// A sequence and the end of the last window that is looked at in it, of the groups that are asked for, and its kind.
+    fn sequence(&self, rng: &mut ChaCha8Rng, wanted: impl Fn(Kind) -> bool) -> (usize, usize, Kind) {
+        let groups = || self.groups.iter().filter(|(_, kind, _)| wanted(*kind));
         let mut left = rng.random::<f32>() * groups().map(|(_, _, weight)| weight).sum::<f32>();
         let mut found = groups().next_back();
         for group in groups() {
@@ -188,8 +279,81 @@ impl<'a> Windows<'a> {
                 break;
             }
         }
-        let (range, alone, _) = found.unwrap_or(&self.groups[0]);
+        let (range, kind, _) = found.unwrap_or(&self.groups[0]);
         let index = rng.random_range(range.clone());
-        (index, rng.random_range(self.sequences[index].ends()), *alone)
+        let ends = self.sequences[index].ends();
+        // With as many windows before it as there are.
+        let first = if self.config.network.memory > 0 { ends.end.saturating_sub(BLOCKS) } else { 0 };
+        (index, rng.random_range(ends.start.max(first)..ends.end), *kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{data, evaluate::metrics::distance, sim::Split};
+
+    const CONFIG: &str = r#"
+        name = "small"
+        version = "0"
+        seed = 3
+        [network]
+        memory = 4
+        [data]
+        packet_hz = 50.0
+        lose_link = 0.2
+        join = 0.3
+        leave = 0.5
+        train = [
+            { place = "demo", people = 0, first = 0, count = 1, seconds = 6.0, share = 0.3 },
+            { place = "demo", people = 1, first = 1, count = 3, seconds = 10.6, spread_s = 20.0 },
+            { place = "demo", people = 1, first = 7, count = 3, seconds = 2.6 },
+        ]
+        validation = [{ place = "demo", people = 1, first = 0, count = 1, seconds = 2.0 }]
+        [optimiser]
+        steps = 1
+        batch = 100
+        learning_rate = 1e-2
+        warm_up = 1
+        cool_down = 1
+        weight_decay = 0.0
+        validate_every = 1
+    "#;
+
+    #[test]
+    fn windows_of_a_site_follow_each_other_in_one_part() {
+        let config = TrainConfig::from_toml(CONFIG).unwrap();
+        let of = |group| {
+            config.data.jobs(Split::Train, group).iter().map(|job| data::simulate(job).unwrap()).collect()
+        };
+        let windows = Windows::new(&config, config.data.train.iter().map(of).collect());
+        let (mut most, mut came, mut left) = (0, 0, 0);
+        for step in 0..20 {
+            let drawn = windows.windows(step, 100, 64);
+            assert_eq!(drawn.len(), 100);
+            for part in drawn.chunks(64) {
+                assert_eq!(part[0].before, 0);
+                for pair in part.windows(2).filter(|pair| pair[1].before > 0) {
+                    let [earlier, later] = pair else { unreachable!() };
+                    assert_eq!(later.before, earlier.before + 1);
+                    assert_eq!((later.links, later.room), (earlier.links, earlier.room));
+                    came += usize::from(later.persons.len() > earlier.persons.len());
+                    left += usize::from(later.persons.len() < earlier.persons.len());
+                    // Whose sequence it is goes on from where they were.
+                    if let (Some(was), Some(is)) = (earlier.trails.first(), later.trails.first())
+                        && later.persons.len() == earlier.persons.len()
+                    {
+                        let (was, is) = (was[was.len() - 1], is[0]);
+                        assert!(distance(was, is) < 1.0, "{was:?} {is:?}");
+                    }
+                    most = most.max(later.before);
+                }
+            }
+            let again = windows.windows(step, 100, 64);
+            assert!(drawn.iter().zip(&again).all(|(a, b)| a.features == b.features && a.before == b.before));
+        }
+        assert_eq!(most, EARLIER);
+        assert!(came > 0 && left > 0, "{came} came, {left} left");
     }
 }

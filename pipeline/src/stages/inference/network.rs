@@ -1,13 +1,13 @@
 //! The trained network as a [`PoseModel`].
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 #[cfg(feature = "gpu")]
 use invispose_kernels::gpu::DeviceSamples;
-use invispose_models::input::{self, Input, LinkWindow, MAX_LINKS};
+use invispose_models::input::{self, Earlier, History, Input, LinkWindow, MAX_LINKS, WINDOW_S};
 #[cfg(feature = "gpu")]
 use invispose_models::predictor::DeviceWindow;
-use invispose_models::predictor::{self, Detection, PredictError, Predictor};
+use invispose_models::predictor::{self, Detection, PredictError, Prediction, Predictor};
 
 use super::{ModelError, PoseInput, PoseModel};
 use crate::pose::{Activity, Keypoint};
@@ -17,6 +17,8 @@ use crate::tracking::Observation;
 /// A [`Predictor`] in the pipeline.
 pub struct NetworkModel {
     predictor: Predictor,
+    /// What the network left of each site's windows.
+    histories: HashMap<Arc<str>, History>,
     moved: Option<String>,
     name: Arc<str>,
 }
@@ -24,11 +26,11 @@ pub struct NetworkModel {
 impl NetworkModel {
     /// Serves with `predictor`.
     pub fn new(predictor: Predictor) -> Self {
-        Self { name: predictor.model().into(), predictor, moved: None }
+        Self { name: predictor.model().into(), predictor, histories: HashMap::new(), moved: None }
     }
 
     /// The network's answers; when the GPU fails, those of the CPU, on which it goes on.
-    fn answer(&mut self, sites: &[Site<'_>]) -> Result<Vec<Vec<Detection>>, PredictError> {
+    fn answer(&mut self, sites: &[Site<'_>]) -> Result<Vec<Prediction>, PredictError> {
         match self.ask(sites) {
             Err(PredictError::Device(error)) if self.predictor.compute().is_gpu() => {
                 self.predictor.move_to_cpu().map_err(|e| PredictError::Device(format!("{error}; {e}")))?;
@@ -39,17 +41,40 @@ impl NetworkModel {
         }
     }
 
-    fn ask(&self, sites: &[Site<'_>]) -> Result<Vec<Vec<Detection>>, PredictError> {
+    fn ask(&self, sites: &[Site<'_>]) -> Result<Vec<Prediction>, PredictError> {
         #[cfg(feature = "gpu")]
         if self.predictor.compute().is_gpu()
-            && let Some(windows) = sites.iter().map(Site::on_gpu).collect::<Option<Vec<_>>>()
+            && let Some(mut windows) = sites.iter().map(Site::on_gpu).collect::<Option<Vec<_>>>()
         {
+            for (window, site) in windows.iter_mut().zip(sites) {
+                window.earlier = self.earlier(site);
+            }
             return self.predictor.predict_on_device(&windows);
         }
         let input = |(i, site): (usize, &Site<'_>)| {
-            Input::new(site.room_m, &site.links).map_err(|_| PredictError::Shape(i))
+            let input = Input::new(site.room_m, &site.links).map_err(|_| PredictError::Shape(i))?;
+            Ok(Input { earlier: self.earlier(site), ..input })
         };
         self.predictor.predict(&sites.iter().enumerate().map(input).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn earlier(&self, site: &Site<'_>) -> Earlier {
+        self.histories.get(site.id).map_or_else(Earlier::default, |history| history.before(site.end_s))
+    }
+
+    /// How many of these windows, in order, can be looked at together: what is left of a window is there for those of its site
+    /// that end a window's length after it.
+    fn together<'a>(&self, sites: &[Site<'a>]) -> usize {
+        let mut first: HashMap<&'a str, f64> = HashMap::new();
+        let later = |site: &Site<'a>| {
+            let first_s = *first.entry(site.id).or_insert(site.end_s);
+            site.end_s - first_s >= f64::from(WINDOW_S) / 2.0
+        };
+        if self.predictor.remembers() {
+            sites.iter().position(later).unwrap_or(sites.len())
+        } else {
+            sites.len()
+        }
     }
 }
 
@@ -75,11 +100,19 @@ impl PoseModel for NetworkModel {
         if inputs.is_empty() {
             return Ok(answers);
         }
-        let seen = self.answer(&inputs).map_err(|e| ModelError(e.to_string()))?;
         let within_m = self.predictor.within_m();
-        for (&i, people) in usable.iter().zip(seen) {
-            if let Some(answer) = answers.get_mut(i) {
-                *answer = Some(people.iter().map(|d| observation(d, within_m)).collect());
+        let (mut usable, mut rest) = (usable.into_iter(), inputs.as_slice());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.together(rest).max(1));
+            rest = later;
+            let seen = self.answer(now).map_err(|e| ModelError(e.to_string()))?;
+            for ((site, i), seen) in now.iter().zip(usable.by_ref()).zip(seen) {
+                if let Some(memory) = seen.memory {
+                    self.histories.entry(site.id.into()).or_default().keep(site.end_s, memory);
+                }
+                if let Some(answer) = answers.get_mut(i) {
+                    *answer = Some(seen.people.iter().map(|d| observation(d, within_m)).collect());
+                }
             }
         }
         Ok(answers)
@@ -88,6 +121,9 @@ impl PoseModel for NetworkModel {
 
 /// The window's links that stand somewhere and whose quiet room is known.
 struct Site<'a> {
+    id: &'a str,
+    /// When the window ends, seconds.
+    end_s: f64,
     room_m: [f32; 3],
     links: Vec<LinkWindow<'a>>,
     /// The same links on the GPU, where all of them are there.
@@ -123,6 +159,8 @@ impl<'a> Site<'a> {
             .inspect_err(|e| tracing::debug!("no input for the network: {e}"))
             .ok()?;
         Some(Self {
+            id: &clean.window.site,
+            end_s: clean.window.grid.end_ns as f64 / 1e9,
             room_m: window.site.room_m,
             links,
             #[cfg(feature = "gpu")]
@@ -132,7 +170,8 @@ impl<'a> Site<'a> {
 
     #[cfg(feature = "gpu")]
     fn on_gpu(&self) -> Option<DeviceWindow<'a>> {
-        Some(DeviceWindow { room_m: self.room_m, links: self.links.clone(), samples: self.samples.clone()? })
+        let (room_m, links, samples) = (self.room_m, self.links.clone(), self.samples.clone()?);
+        Some(DeviceWindow { room_m, links, samples, earlier: Earlier::default() })
     }
 }
 
