@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use invispose_api::Scope;
+use invispose_models::input::{CONTEXT_S, WINDOW_S};
 
 /// WiFi channel state information in, tracked people out.
 #[derive(Debug, Parser)]
@@ -484,6 +485,10 @@ pub struct Evaluate {
     /// Which split of a public set of poses [default: the one that the weights were trained on]
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub split: Option<String>,
+    /// Seconds of the past that the pose network is shown of simulated rooms, 2 to 10 in steps of 2; networks without a memory look
+    /// at 2 [default: all that it can look at]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_context)]
+    pub context_s: Option<f32>,
     /// Write plots into this folder: the trade-offs that thresholds sit on as SVG; of the pose network skeletons over truth, error
     /// by joint and reliability as PNG, with a report as Markdown
     #[arg(long, value_name = "DIR")]
@@ -494,6 +499,12 @@ pub struct Evaluate {
     /// Where the network runs: cpu, gpu, gpu:N or auto
     #[arg(long, default_value = "cpu")]
     pub device: String,
+}
+
+fn parse_context(text: &str) -> Result<f32, String> {
+    let known =
+        text.parse::<f32>().ok().filter(|s| (WINDOW_S..=CONTEXT_S).contains(s) && s % WINDOW_S == 0.0);
+    known.ok_or_else(|| format!("write {WINDOW_S} to {CONTEXT_S} in steps of {WINDOW_S}"))
 }
 
 fn parse_labelled(text: &str) -> Result<(String, PathBuf), String> {

@@ -137,9 +137,8 @@ fn evaluated(place: &Place) -> anyhow::Result<Option<Evaluated>> {
     let [SourceSpec { kind: SpecKind::Sim(sim), .. }] = place.sources.as_slice() else { return Ok(None) };
     let room = sources::sim::site(sim, &place.site.id)?;
     let same = sim.faults.is_none() && room.room_m == place.site.room_m && room.links == place.site.links;
-    let kind = if sim.room.is_some() { data::Place::Random } else { data::Place::Demo };
-    let known = same && Weights::of(kind, &sim.radios).is_some();
-    Ok(known.then(|| Evaluated { place: kind, people: sim.people, radios: sim.radios.clone() }))
+    let known = same && Weights::of(sim.place(), &sim.radios).is_some();
+    Ok(known.then(|| Evaluated { place: sim.place(), people: sim.people, radios: sim.radios.clone() }))
 }
 
 #[cfg(test)]

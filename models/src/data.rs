@@ -45,6 +45,9 @@ impl Place {
     }
 }
 
+/// Numbers of rooms. Scenes whose numbers differ by a multiple of it play in the same random room.
+pub const ROOMS: u32 = 1 << 24;
+
 /// A scene to be simulated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -52,7 +55,7 @@ pub struct Job {
     pub place: Place,
     /// For what; no two splits share a seed.
     pub split: Split,
-    /// Which scene of its split and place.
+    /// Which scene of its split and place, see [`ROOMS`].
     pub index: u32,
     /// How many people.
     pub people: usize,
@@ -156,10 +159,11 @@ fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
         Place::Demo => 0u64,
         Place::Random => 1,
     };
-    let seed = job.split.seed(place << 40 | u64::from(job.index));
+    let seed = |number: u32| job.split.seed(place << 40 | u64::from(number));
+    let room = seed(job.index % ROOMS);
     let mut config = match job.place {
         Place::Demo => radios.demo(),
-        Place::Random => radios.random(seed),
+        Place::Random => radios.random(room),
     };
     config.people.count = job.people;
     config.people.absent_s = vec![[0.0, f64::from(QUIET_S)]];
@@ -167,10 +171,10 @@ fn scene_with(job: &Job, radios: &Radios) -> (SceneConfig, u64) {
     config.faults.snr_db = job.snr_db.or(config.faults.snr_db);
     if job.place == Place::Random && radios.receivers.is_none() {
         // Sites do not all have three receivers.
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(room);
         config.receivers.truncate(rng.random_range(2..=3));
     }
-    (config, seed)
+    (config, seed(job.index))
 }
 
 /// Simulates a scene.
@@ -453,6 +457,24 @@ mod tests {
         let after = &sequence.persons(end, Mirror { x: true, ..Mirror::default() })[0].keypoints_m;
         assert!((root(before)[0] + root(after)[0] - sequence.room_m[0]).abs() < 1e-4);
         assert!(angle_between(yaw(after), std::f32::consts::PI - yaw(before)) < 1e-3);
+    }
+
+    #[test]
+    fn scenes_of_a_room_differ_by_who_is_in_it() {
+        let first = job(Place::Random);
+        let second = Job { index: first.index + ROOMS, ..first.clone() };
+        let ((a, a_seed), (b, b_seed)) = (scene(&first), scene(&second));
+        assert_eq!((&a.room, &a.receivers), (&b.room, &b.receivers));
+        assert_ne!(a_seed, b_seed);
+        let (a, b) = (simulate(&first).unwrap(), simulate(&second).unwrap());
+        assert_eq!(a.room_m, b.room_m);
+        // The quiet channels are alike, but for noise and what receive chains add; what people do is not.
+        for link in 0..a.links.len() {
+            let (x, y) = (a.fixed(link, Mirror::default()), b.fixed(link, Mirror::default()));
+            let off = x.iter().zip(&y).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            assert!(off < 0.2, "link {link}: {off}");
+        }
+        assert_ne!(a.truth, b.truth);
     }
 
     #[test]

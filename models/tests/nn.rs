@@ -11,7 +11,7 @@ use invispose_models::{
         self, EvaluateError, Networks, Suite,
         metrics::{distance, root},
     },
-    input::{Input, LinkWindow, RATE_HZ, ReferenceBuilder, STEPS},
+    input::{Input, LinkWindow, RATE_HZ, ReferenceBuilder, STEPS, Withheld},
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
     sim::{Radios, Simulator, Split},
     train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
@@ -86,7 +86,7 @@ fn the_shipped_weights_have_a_card_and_fit_in_four_megabytes() {
 fn no_network_is_measured_with_radios_that_it_does_not_know() {
     let wide = Networks::one(Predictor::load(&Weights::DemoRoomWide, DeviceChoice::Cpu).unwrap());
     for suite in [Suite::SeenRoom, Suite::UnseenRoom] {
-        let refused = evaluate::run(suite, &wide, |_, _| {});
+        let refused = evaluate::run(suite, &wide, &Withheld::default(), |_, _| {});
         assert!(matches!(refused, Err(EvaluateError::Radios)), "{suite:?}");
     }
 }
@@ -351,6 +351,7 @@ fn a_wrong_training_configuration_is_refused() {
         ("steps = 6", "steps = 0"),
         ("seed = 3", "sed = 3"),
         ("first = 1, count = 2", "first = 0, count = 2"),
+        ("first = 1, count = 2", "first = 1, each = 2, count = 2"),
         ("trunk = 16", "trunk = 0"),
     ] {
         let text = SMALL.replace(from, to);

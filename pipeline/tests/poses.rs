@@ -2,17 +2,19 @@
 #![cfg(feature = "nn")]
 #![allow(clippy::unwrap_used)]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::unbounded;
-use invispose_models::data::Place;
+use crossbeam_channel::{Sender, unbounded};
 use invispose_models::predictor::{DeviceChoice, Predictor, Weights};
 use invispose_models::sim::Simulator;
 use invispose_models::skeleton::root;
 use invispose_pipeline::pipeline::SiteSetup;
 use invispose_pipeline::sources::sim::QUIET_S;
 use invispose_pipeline::sources::{self, SourceSpec, SpecKind};
-use invispose_pipeline::stages::inference::NetworkModel;
+use invispose_pipeline::stages::gather::BatchConfig;
+use invispose_pipeline::stages::inference::{ModelError, NetworkModel, PoseInput, PoseModel};
+use invispose_pipeline::tracking::Observation;
 use invispose_pipeline::{Health, PipelineBuilder};
 
 const SECONDS: f64 = 14.0;
@@ -37,8 +39,7 @@ fn shown(scene: &str, options: &str, seeds: std::ops::RangeInclusive<u64>) -> Sh
         let SpecKind::Sim(sim) = &spec.kind else { panic!("{uri} is simulated") };
         let site = sources::sim::site(sim, "demo").unwrap();
         let source = (uri.clone(), spec.open().unwrap());
-        let place = if sim.room.is_some() { Place::Random } else { Place::Demo };
-        let weights = Weights::of(place, &sim.radios).unwrap();
+        let weights = Weights::of(sim.place(), &sim.radios).unwrap();
         let predictor = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
         let (to, frames) = unbounded();
         let builder = PipelineBuilder::new(Health::default())
@@ -103,4 +104,66 @@ fn a_person_is_shown_where_the_simulator_has_them_by_wide_radios_in_rooms_never_
     let shown = shown("random", WIDE, 1..=12);
     assert!(shown.windows > 12 * 150, "{}", shown.windows);
     shown.holds(0.3, 0.7, 10);
+}
+
+type Seen = Vec<Option<Vec<Observation>>>;
+
+/// Looks at every batch at once, again window by window, and again with nothing known of earlier windows.
+struct Compared {
+    batches: NetworkModel,
+    singles: NetworkModel,
+    without: Arc<dyn Fn() -> NetworkModel + Send + Sync>,
+    to: Sender<[Seen; 3]>,
+}
+
+impl PoseModel for Compared {
+    fn name(&self) -> Arc<str> {
+        self.batches.name()
+    }
+
+    fn device(&self) -> String {
+        self.batches.device()
+    }
+
+    fn predict(&mut self, windows: &[PoseInput<'_>]) -> Result<Seen, ModelError> {
+        let seen = self.batches.predict(windows)?;
+        let (mut singles, mut without) = (Vec::new(), Vec::new());
+        for window in windows {
+            singles.extend(self.singles.predict(std::slice::from_ref(window))?);
+            without.extend((self.without)().predict(std::slice::from_ref(window))?);
+        }
+        self.to.send([seen.clone(), singles, without]).unwrap();
+        Ok(seen)
+    }
+}
+
+#[test]
+fn what_was_left_of_a_sites_windows_is_known_later_whatever_the_batches() {
+    let spec: SourceSpec = format!("sim:demo?people=1&seed=5&speed=max&seconds=12{WIDE}").parse().unwrap();
+    let SpecKind::Sim(sim) = &spec.kind else { panic!("{} is simulated", spec.uri) };
+    let weights = Weights::of(sim.place(), &sim.radios).unwrap();
+    let network = move || NetworkModel::new(Predictor::load(&weights, DeviceChoice::Cpu).unwrap());
+    let site = sources::sim::site(sim, "demo").unwrap();
+    let setup = SiteSetup {
+        calibrated: true,
+        ..SiteSetup::new(site, vec![(spec.uri.clone(), spec.open().unwrap())])
+    };
+    let (to, compared) = unbounded();
+    let model = Compared { batches: network(), singles: network(), without: Arc::new(network), to };
+    let batch = BatchConfig { windows: 64, wait: Duration::from_secs(60) };
+    let (frames_to, frames) = unbounded();
+    let builder = PipelineBuilder::new(Health::default()).site(setup).model(Box::new(model)).batch(batch);
+    builder.frames_to(frames_to).start().unwrap().join();
+    drop(frames);
+
+    let (mut longest, mut windows, mut others) = (0, 0, 0);
+    for [batches, singles, without] in compared {
+        assert_eq!(batches, singles);
+        longest = longest.max(batches.len());
+        windows += batches.len();
+        others += batches.iter().zip(&without).filter(|(a, b)| a != b).count();
+    }
+    // Batches longer than a window, and all but the first windows are seen with what came before.
+    assert!(longest > 40, "{longest}");
+    assert!(windows > 150 && others * 10 > windows * 6, "{others} of {windows}");
 }

@@ -25,9 +25,8 @@ pub fn run(config: &Config, args: &Evaluate) -> anyhow::Result<()> {
         name if real.contains(&name) => recorded(config, name, args),
         name => match name.parse::<Suite>() {
             Ok(suite) => pose::run(suite, args),
-            Err(_) => bail!(
-                "no suite {name:?}; there are seen-room, seen-room-wide, unseen-room, unseen-room-wide, empty-room, minutes, presence-sim, \
-                 breathing-sim, tracking, falls-sim, faults-sim (simulated) and, with --data DIR, {}",
+            Err(e) => bail!(
+                "{e}, minutes, presence-sim, breathing-sim, tracking, falls-sim, faults-sim (simulated) and, with --data DIR, {}",
                 real.join(", ")
             ),
         },

@@ -48,20 +48,30 @@ pub enum Suite {
     EmptyRoom,
 }
 
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::SeenRoom, Self::SeenRoomWide, Self::UnseenRoom, Self::UnseenRoomWide, Self::EmptyRoom];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SeenRoom => "seen-room",
+            Self::SeenRoomWide => "seen-room-wide",
+            Self::UnseenRoom => "unseen-room",
+            Self::UnseenRoomWide => "unseen-room-wide",
+            Self::EmptyRoom => "empty-room",
+        }
+    }
+}
+
 impl std::str::FromStr for Suite {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        match s {
-            "seen-room" => Ok(Self::SeenRoom),
-            "seen-room-wide" => Ok(Self::SeenRoomWide),
-            "unseen-room" => Ok(Self::UnseenRoom),
-            "unseen-room-wide" => Ok(Self::UnseenRoomWide),
-            "empty-room" => Ok(Self::EmptyRoom),
-            _ => Err(format!(
-                "a suite is seen-room, seen-room-wide, unseen-room, unseen-room-wide or empty-room, not {s:?}"
-            )),
-        }
+        let names = || Self::ALL.map(Self::name).join(", ");
+        let known = Self::ALL.into_iter().find(|suite| suite.name() == s);
+        known.ok_or_else(|| format!("no suite {s:?}; there are {}", names()))
     }
 }
 
@@ -261,19 +271,20 @@ impl Networks {
     }
 }
 
-/// Evaluates on those scenes of a suite that a network looks at. `progress` gets scenes done and in all.
+/// Evaluates on those scenes of a suite that a network looks at, without what it is not shown. `progress` gets scenes done and in all.
 ///
 /// # Errors
 /// When there are none, a scene cannot be simulated or the device fails.
 pub fn run(
     suite: Suite,
     networks: &Networks,
+    withheld: &Withheld,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, EvaluateError> {
     let known = |scene: Scene| networks.0.get(&scene.room).map(|predictor| (scene, predictor));
     let scenes: Vec<(Scene, &Arc<Predictor>)> = suite.scenes().into_iter().filter_map(known).collect();
     let (_, first) = scenes.first().ok_or(EvaluateError::Radios)?;
-    let mut sums = Sums::default();
+    let mut sums = Sums::without(withheld);
     // A few at a time: a sequence holds its features in memory.
     for (done, chunk) in scenes.chunks(8).enumerate() {
         let sequences = chunk.par_iter().map(|(s, _)| s.simulate()).collect::<Result<Vec<_>, _>>()?;

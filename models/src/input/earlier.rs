@@ -7,6 +7,9 @@ use super::WINDOW_S;
 /// Earlier windows that a window is shown something of: those that ended 2, 4, 6 and 8 s before it.
 pub const EARLIER: usize = 4;
 
+/// Seconds of a site's past that a network can look at.
+pub const CONTEXT_S: f32 = (1 + EARLIER) as f32 * WINDOW_S;
+
 /// What the network left of a window; what its numbers mean is the network's own.
 pub type Memory = Arc<[f32]>;
 

@@ -15,7 +15,7 @@ mod withheld;
 
 pub use block::FEATURES;
 pub use channel::{Binned, Reference, ReferenceBuilder};
-pub use earlier::{EARLIER, Earlier, History, Memory};
+pub use earlier::{CONTEXT_S, EARLIER, Earlier, History, Memory};
 pub use track::FeatureTrack;
 pub use withheld::{Part, Withheld};
 

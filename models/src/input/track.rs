@@ -29,7 +29,9 @@ impl FeatureTrack {
 
     /// The steps so far.
     #[cfg(feature = "nn")]
-    pub(crate) fn into_steps(self) -> Vec<block::Step> {
+    pub(crate) fn into_steps(mut self) -> Vec<block::Step> {
+        // Trainings hold hours of them.
+        self.steps.shrink_to_fit();
         self.steps
     }
 

@@ -39,6 +39,12 @@ pub struct Withheld {
 }
 
 impl Withheld {
+    /// All but the last seconds of a site's past, from [`super::WINDOW_S`] to [`super::CONTEXT_S`] in whole windows.
+    pub fn all_but_last_s(context_s: f32) -> Self {
+        let earlier = (context_s / super::WINDOW_S).round() as usize;
+        Self { all_but_last_earlier: Some(earlier.saturating_sub(1)), ..Self::default() }
+    }
+
     /// Whether everything is shown.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()

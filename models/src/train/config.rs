@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::{
-    data::{Job, Place},
+    data::{Job, Place, ROOMS},
     input::{WINDOW_S, Withheld},
     network::NetworkConfig,
     sim::{Radios, Split},
@@ -43,8 +43,8 @@ pub struct DataConfig {
     /// channel may tell the network which sequence it sees.
     #[serde(default)]
     pub quiet_noise: f32,
-    /// Probability that a window of one person in the demo room gets the persons of one or two other such windows beside
-    /// (one and two of them as often).
+    /// Probability that a window of one person gets the persons of one or two other such windows of the same room beside (one and
+    /// two of them as often), in the demo room or where a room has several sequences.
     #[serde(default)]
     pub join: f64,
     /// Probability that somebody who is beside has left before the window's end and was only seen in windows before; and that
@@ -94,10 +94,13 @@ pub struct SceneGroup {
     pub place: Place,
     /// How many people.
     pub people: usize,
-    /// Number of the first sequence; no two groups of one place share a number.
+    /// Number of the first sequence, or of the first random room; no two groups of one place share a number.
     pub first: u32,
     /// Sequences.
     pub count: u32,
+    /// Sequences in each random room, of which those of one person can be joined.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub each: u32,
     /// Seconds of each.
     pub seconds: f32,
     /// Each begins at another moment of so many seconds after the quiet ones.
@@ -108,7 +111,21 @@ pub struct SceneGroup {
     pub share: Option<f32>,
 }
 
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
 impl SceneGroup {
+    /// Numbers of its rooms, or of its sequences in the demo room.
+    fn rooms(&self) -> std::ops::Range<u32> {
+        self.first..self.first.saturating_add(self.count.div_ceil(self.each.max(1)))
+    }
+
     /// How often windows are drawn from it.
     pub(super) fn weight(&self) -> f32 {
         self.share.unwrap_or(self.count as f32)
@@ -180,10 +197,19 @@ impl TrainConfig {
                     "data: a group's spread_s of 0 to 3600 seconds, shares of 0 and more, not all 0",
                 );
             }
+            let whole = |g: &SceneGroup| {
+                (1..=64).contains(&g.each)
+                    && g.count % g.each == 0
+                    && (g.each == 1 || g.place == Place::Random)
+            };
+            if !groups.iter().all(|g| whole(g) && g.rooms().end < ROOMS) {
+                return fail(
+                    "data: 1 to 64 sequences in each room, all rooms with as many, only random rooms with more than one",
+                );
+            }
             let shared = |a: &SceneGroup, b: &SceneGroup| {
-                a.place == b.place
-                    && a.first < b.first.saturating_add(b.count)
-                    && b.first < a.first.saturating_add(a.count)
+                let (x, y) = (a.rooms(), b.rooms());
+                a.place == b.place && x.start < y.end && y.start < x.end
             };
             if groups.iter().enumerate().any(|(i, a)| groups[i + 1..].iter().any(|b| shared(a, b))) {
                 return fail("data: two groups of one place share numbers");
@@ -255,14 +281,16 @@ impl DataConfig {
             packet_hz: self.packet_hz,
             snr_db: None,
         };
-        (group.first..group.first + group.count).map(job).collect()
+        // All of a room one after the other.
+        let index = |n: u32| group.first + n / group.each + n % group.each * ROOMS;
+        (0..group.count).map(|n| job(index(n))).collect()
     }
 
     /// In a sentence, for the model card.
     pub fn describe(&self) -> String {
         let of = |place: Place| {
             let groups = self.train.iter().filter(move |g| g.place == place);
-            groups.fold((0, 0.0), |(n, h), g| (n + g.count, h + g.count as f32 * g.seconds / 3600.0))
+            groups.fold((0, 0.0), |(n, h), g| (n + g.rooms().len(), h + g.count as f32 * g.seconds / 3600.0))
         };
         let ((demo, demo_h), (random, random_h)) = (of(Place::Demo), of(Place::Random));
         let most = self.train.iter().map(|g| g.people).max().unwrap_or(0);

@@ -105,6 +105,7 @@ fn config(tuning: &Tuning, sequences: usize) -> TrainConfig {
         people: 1,
         first: 0,
         count: sequences as u32,
+        each: 1,
         seconds: 2.0,
         spread_s: 0.0,
         share: None,

@@ -33,6 +33,8 @@ enum Kind {
     Nobody,
     /// One person in the demo room.
     Alone,
+    /// One person in a room that has so many such sequences, one after the other.
+    InRoom(usize),
     /// Something else.
     Other,
 }
@@ -42,6 +44,7 @@ impl Kind {
         match (group.place, group.people) {
             (Place::Demo, 0) => Self::Nobody,
             (Place::Demo, 1) => Self::Alone,
+            (Place::Random, 1) if group.each > 1 => Self::InRoom(group.each as usize),
             _ => Self::Other,
         }
     }
@@ -211,7 +214,7 @@ impl<'a> Windows<'a> {
     }
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
-        let (index, end, kind) = self.sequence(rng, |_| true);
+        let (index, end, kind) = self.any(rng, |_| true);
         let sequence = &self.sequences[index];
         // A mirrored room is another room that is just as possible; the demo room is only what it is.
         let mirror = if sequence.place == Place::Random {
@@ -231,7 +234,7 @@ impl<'a> Windows<'a> {
         } else {
             0.0
         };
-        let (others, ends) = (self.others(kind, rng), self.ends(sequence, end));
+        let (others, ends) = (self.others(index, kind, rng), self.ends(sequence, end));
         Drawn { sequence: index, ends, mirror, lost, noise, others }
     }
 
@@ -246,10 +249,10 @@ impl<'a> Windows<'a> {
     }
 
     /// Who else is there, or was.
-    fn others(&self, kind: Kind, rng: &mut ChaCha8Rng) -> Vec<Other> {
+    fn others(&self, index: usize, kind: Kind, rng: &mut ChaCha8Rng) -> Vec<Other> {
         let data = &self.config.data;
         let empty = match kind {
-            Kind::Alone => !rng.random_bool(data.join),
+            Kind::Alone | Kind::InRoom(_) => !rng.random_bool(data.join),
             Kind::Nobody => !rng.random_bool(data.leave) || !self.groups.iter().any(|g| g.1 == Kind::Alone),
             Kind::Other => true,
         };
@@ -259,7 +262,13 @@ impl<'a> Windows<'a> {
         let count = rng.random_range(1..=2);
         (0..count)
             .map(|_| {
-                let (sequence, end, _) = self.sequence(rng, |kind| kind == Kind::Alone);
+                let (sequence, end) = match kind {
+                    Kind::InRoom(each) => self.beside(index, each, rng),
+                    _ => {
+                        let (sequence, end, _) = self.any(rng, |kind| kind == Kind::Alone);
+                        (sequence, end)
+                    }
+                };
                 let leaves = kind == Kind::Nobody || rng.random_bool(data.leave);
                 let left = if leaves { rng.random_range(1..=EARLIER) } else { 0 };
                 Other { sequence, end, left }
@@ -268,7 +277,7 @@ impl<'a> Windows<'a> {
     }
 
     /// A sequence and the end of the last window that is looked at in it, of the groups that are asked for, and its kind.
-    fn sequence(&self, rng: &mut ChaCha8Rng, wanted: impl Fn(Kind) -> bool) -> (usize, usize, Kind) {
+    fn any(&self, rng: &mut ChaCha8Rng, wanted: impl Fn(Kind) -> bool) -> (usize, usize, Kind) {
         let groups = || self.groups.iter().filter(|(_, kind, _)| wanted(*kind));
         let mut left = rng.random::<f32>() * groups().map(|(_, _, weight)| weight).sum::<f32>();
         let mut found = groups().next_back();
@@ -281,10 +290,22 @@ impl<'a> Windows<'a> {
         }
         let (range, kind, _) = found.unwrap_or(&self.groups[0]);
         let index = rng.random_range(range.clone());
+        (index, self.end(index, rng), *kind)
+    }
+
+    /// Another sequence of the room that has so many, and the end of the last window that is looked at in it.
+    fn beside(&self, index: usize, each: usize, rng: &mut ChaCha8Rng) -> (usize, usize) {
+        let first = self.groups.iter().find(|g| g.0.contains(&index)).map_or(0, |g| g.0.start);
+        let (room, own) = ((index - first) / each, (index - first) % each);
+        let other = first + room * each + (own + rng.random_range(1..each.max(2))) % each;
+        (other, self.end(other, rng))
+    }
+
+    /// The end of the last window that is looked at in a sequence, with as many before it as there are.
+    fn end(&self, index: usize, rng: &mut ChaCha8Rng) -> usize {
         let ends = self.sequences[index].ends();
-        // With as many windows before it as there are.
         let first = if self.config.network.memory > 0 { ends.end.saturating_sub(BLOCKS) } else { 0 };
-        (index, rng.random_range(ends.start.max(first)..ends.end), *kind)
+        rng.random_range(ends.start.max(first)..ends.end)
     }
 }
 
@@ -292,7 +313,11 @@ impl<'a> Windows<'a> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{data, evaluate::metrics::distance, sim::Split};
+    use crate::{
+        data,
+        evaluate::metrics::{distance, root},
+        sim::Split,
+    };
 
     const CONFIG: &str = r#"
         name = "small"
@@ -309,6 +334,7 @@ mod tests {
             { place = "demo", people = 0, first = 0, count = 1, seconds = 6.0, share = 0.3 },
             { place = "demo", people = 1, first = 1, count = 3, seconds = 10.6, spread_s = 20.0 },
             { place = "demo", people = 1, first = 7, count = 3, seconds = 2.6 },
+            { place = "random", people = 1, first = 1, count = 4, each = 2, seconds = 4.6, spread_s = 20.0 },
         ]
         validation = [{ place = "demo", people = 1, first = 0, count = 1, seconds = 2.0 }]
         [optimiser]
@@ -328,6 +354,9 @@ mod tests {
             config.data.jobs(Split::Train, group).iter().map(|job| data::simulate(job).unwrap()).collect()
         };
         let windows = Windows::new(&config, config.data.train.iter().map(of).collect());
+        let inside = |p: &Person, room: [f32; 3]| {
+            root(&p.keypoints_m).iter().zip(room).all(|(at, size)| (-0.2..size + 0.2).contains(at))
+        };
         let (mut most, mut came, mut left) = (0, 0, 0);
         for step in 0..20 {
             let drawn = windows.windows(step, 100, 64);
@@ -340,6 +369,7 @@ mod tests {
                     assert_eq!((later.links, later.room), (earlier.links, earlier.room));
                     came += usize::from(later.persons.len() > earlier.persons.len());
                     left += usize::from(later.persons.len() < earlier.persons.len());
+                    assert!(later.persons.iter().all(|p| inside(p, later.room)));
                     // Whose sequence it is goes on from where they were.
                     if let (Some(was), Some(is)) = (earlier.trails.first(), later.trails.first())
                         && later.persons.len() == earlier.persons.len()

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "nn")]
+use invispose_models::data::Place;
 use invispose_models::sim::Radios;
 
 use super::pace::Speed;
@@ -64,6 +66,14 @@ pub struct SimSpec {
     pub speed: Speed,
     /// Stop after this much simulated time; `None` = run on.
     pub seconds: Option<f64>,
+}
+
+#[cfg(feature = "nn")]
+impl SimSpec {
+    /// Which kind of room.
+    pub fn place(&self) -> Place {
+        if self.room.is_some() { Place::Random } else { Place::Demo }
+    }
 }
 
 /// How to play a file.

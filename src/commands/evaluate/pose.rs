@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use invispose_models::evaluate::{self, Networks, Scores, Suite};
+use invispose_models::input::Withheld;
 use invispose_models::predictor::{Compute, Predictor, Weights};
 use invispose_pipeline::evaluation::sets::{self, PublicSet};
 use serde::Serialize;
@@ -25,13 +26,14 @@ pub fn run(suite: Suite, args: &Evaluate) -> anyhow::Result<()> {
         None => Networks::shipped(suite, &device).context("shipped weights")?,
     };
     let bar = ProgressBar::new(1);
-    let report = evaluate::run(suite, &networks, |done, total| {
+    let withheld = args.context_s.map(Withheld::all_but_last_s).unwrap_or_default();
+    let report = evaluate::run(suite, &networks, &withheld, |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;
     // What a network alone says of an empty room is shown to nobody: in the pipeline presence comes first.
     let shown = match suite {
-        Suite::EmptyRoom if args.weights.is_none() => empty_room::measure(&device)?,
+        Suite::EmptyRoom if args.weights.is_none() && withheld.is_nothing() => empty_room::measure(&device)?,
         _ => Vec::new(),
     };
     bar.finish_and_clear();
@@ -138,8 +140,7 @@ fn markdown(report: &evaluate::Report, plots: &[(&str, String)]) -> String {
 }
 
 fn write_markdown(out: &mut String, report: &evaluate::Report, plots: &[(&str, String)]) -> std::fmt::Result {
-    let suite = serde_json::to_value(report.suite).unwrap_or_default();
-    writeln!(out, "# {}, model {}\n", suite.as_str().unwrap_or_default(), report.model)?;
+    writeln!(out, "# {}, model {}\n", report.suite.name(), report.model)?;
     writeln!(out, "{} windows in {:.2} simulated hours.\n", report.frames, report.hours)?;
     writeln!(out, "* People that are not there: {:.2} an hour.", report.false_persons_per_hour)?;
     writeln!(
