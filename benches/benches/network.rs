@@ -1,6 +1,7 @@
-//! The pose network on the CPU: windows of three links in batches of 1, 8 and 32, and what multilateration costs with five links.
+//! The pose network on the CPU: windows of three links in batches of 1, 8 and 32, and what multilateration and memory cost with
+//! five links.
 //!
-//! `cargo bench -p invispose-benches --bench network`; names are `network/batch` and `multilateration/with` or `without`, times are of a whole batch, from the input's
+//! `cargo bench -p invispose-benches --bench network`; names are `network/batch` and `layers/which`, times are of a whole batch, from the input's
 //! numbers to people. `benches/network/onnx_runtime.py` runs it beside the same weights in ONNX Runtime, and compares where both see
 //! the likeliest person's nose. `RAYON_NUM_THREADS` sets the number of threads.
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -10,7 +11,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use invispose_models::{
     input::{BLOCKS, Earlier, FEATURES, FIXED, Input, LinkInput},
+    network::NetworkConfig,
     predictor::{DeviceChoice, Predictor, Weights},
+    weights::{self, ModelCard},
 };
 
 /// Numbers that the script can make as well.
@@ -45,17 +48,23 @@ fn network(c: &mut Criterion) {
     group.finish();
 }
 
-/// Networks that are alike but for that.
-fn multilateration(c: &mut Criterion) {
+/// Networks that are alike but for that, with weights that nothing has taught.
+fn layers(c: &mut Criterion) {
+    let card = Predictor::load(&Weights::ShippedWide, DeviceChoice::Cpu).unwrap().card().clone();
+    let neither = NetworkConfig { multilateration: false, memory: 0, ..card.network };
+    let multilateration = NetworkConfig { multilateration: true, ..neither };
+    let both = NetworkConfig { memory: 64, ..multilateration };
     let inputs = windows(8, 5);
-    let mut group = c.benchmark_group("multilateration");
+    let mut group = c.benchmark_group("layers");
     group.throughput(Throughput::Elements(inputs.len() as u64));
-    for (name, weights) in [("without", Weights::DemoRoomWide), ("with", Weights::ShippedWide)] {
-        let predictor = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
+    for (name, config) in [("neither", neither), ("multilateration", multilateration), ("and-memory", both)] {
+        let card = ModelCard { network: config, ..card.clone() };
+        let bytes = weights::to_bytes(&config.init(&Default::default()), &card).unwrap();
+        let predictor = Predictor::load(&Weights::Bytes(bytes), DeviceChoice::Cpu).unwrap();
         group.bench_function(name, |b| b.iter(|| predictor.predict(black_box(&inputs)).unwrap()));
     }
     group.finish();
 }
 
-criterion_group!(benches, network, multilateration);
+criterion_group!(benches, network, layers);
 criterion_main!(benches);

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use half::f16;
 use invispose_kernels::Complex32;
+#[cfg(feature = "gpu")]
+use invispose_models::predictor::Prediction;
 use invispose_models::{
     data::{self, Job, Mirror, Place, Sequence},
     evaluate::{
@@ -295,8 +297,8 @@ lose_link = 0.2
 join = 0.3
 leave = 0.5
 train = [
-    { place = "demo", people = 0, first = 0, count = 1, seconds = 3.0 },
-    { place = "demo", people = 1, first = 1, count = 2, seconds = 6.0 },
+    { place = "demo", people = 0, first = 0, count = 2, seconds = 3.0, snr_db = [10.0, 28.0] },
+    { place = "demo", people = 1, first = 2, count = 2, seconds = 6.0 },
     { place = "random", people = 2, first = 0, count = 2, seconds = 3.0 },
 ]
 validation = [
@@ -350,8 +352,9 @@ fn a_wrong_training_configuration_is_refused() {
     for (from, to) in [
         ("steps = 6", "steps = 0"),
         ("seed = 3", "sed = 3"),
-        ("first = 1, count = 2", "first = 0, count = 2"),
-        ("first = 1, count = 2", "first = 1, each = 2, count = 2"),
+        ("first = 2, count = 2", "first = 1, count = 2"),
+        ("first = 2, count = 2", "first = 2, each = 2, count = 2"),
+        ("snr_db = [10.0, 28.0]", "snr_db = [10.0, 228.0]"),
         ("trunk = 16", "trunk = 0"),
     ] {
         let text = SMALL.replace(from, to);
@@ -459,13 +462,19 @@ fn on_gpu(weights: &Weights) -> Option<Predictor> {
 }
 
 #[cfg(feature = "gpu")]
-fn assert_near(here: &[Detection], there: &[Detection]) {
+fn assert_near(here: &[Prediction], there: &[Prediction]) {
     assert_eq!(here.len(), there.len());
     for (a, b) in here.iter().zip(there) {
-        assert!((a.confidence - b.confidence).abs() < 1e-3, "{} {}", a.confidence, b.confidence);
-        for (p, q) in a.keypoints.iter().zip(&b.keypoints) {
-            assert!(distance(*p, *q) < 2e-3, "{p:?} {q:?}");
+        assert_eq!(a.people.len(), b.people.len());
+        for (a, b) in a.people.iter().zip(&b.people) {
+            assert!((a.confidence - b.confidence).abs() < 1e-3, "{} {}", a.confidence, b.confidence);
+            for (p, q) in a.keypoints.iter().zip(&b.keypoints) {
+                assert!(distance(*p, *q) < 2e-3, "{p:?} {q:?}");
+            }
         }
+        assert_eq!(a.memory.is_some(), b.memory.is_some());
+        let left = a.memory.iter().zip(&b.memory).flat_map(|(a, b)| a.iter().zip(b.iter()));
+        left.for_each(|(a, b)| assert!((a - b).abs() < 1e-2 * (1.0 + a.abs()), "{a} {b}"));
     }
 }
 
@@ -473,11 +482,20 @@ fn assert_near(here: &[Detection], there: &[Detection]) {
 #[test]
 fn the_gpu_answers_as_the_cpu_does() {
     let inputs = inputs(somebody(), 30);
-    for weights in [Weights::Shipped, Weights::ShippedWide] {
+    // Each window with what was left of the one before.
+    let seen = |predictor: &Predictor| {
+        let alone = predictor.predict(&inputs).unwrap();
+        let mut inputs = inputs.clone();
+        for (input, before) in inputs.iter_mut().skip(1).zip(alone) {
+            input.earlier[0] = before.memory;
+        }
+        predictor.predict(&inputs).unwrap()
+    };
+    for weights in [Weights::Shipped, Weights::ShippedWide, Weights::DemoRoomWide] {
         let Some(gpu) = on_gpu(&weights) else { return };
         assert!(gpu.describe().device.starts_with("gpu"));
         let cpu = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
-        assert_near(&best(&cpu, &inputs), &best(&gpu, &inputs));
+        assert_near(&seen(&cpu), &seen(&gpu));
     }
 }
 
@@ -487,10 +505,12 @@ fn the_gpu_answers_as_the_cpu_does() {
 fn packets_on_the_gpu_give_the_answers_of_packets_on_the_host() {
     use invispose_kernels::gpu::{DeviceSamples, GpuBatch, Pool, SampleFormat, Uploads};
     use invispose_kernels::{Complex32, Layout};
-    use invispose_models::input::{LinkWindow, ReferenceBuilder};
+    use invispose_models::input::{Earlier, LinkWindow, ReferenceBuilder};
     use invispose_models::predictor::DeviceWindow;
 
-    let Some(gpu) = on_gpu(&Weights::Shipped) else { return };
+    let (weights, mut earlier) = (Weights::DemoRoomWide, vec![Earlier::default(); 3]);
+    let Some(gpu) = on_gpu(&weights) else { return };
+    let cpu = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
     let context = gpu.compute().gpu().unwrap();
     let kinds = [
         (Layout::new(1, 3, 30), SampleFormat::I8, 50.0),
@@ -547,24 +567,28 @@ fn packets_on_the_gpu_give_the_answers_of_packets_on_the_host() {
     };
     let room_m = [5.0, 4.0, 2.5];
     let sites: [&[usize]; 3] = [&[0, 1, 2], &[3], &[2, 0]];
-    let hosts: Vec<Input> = sites
-        .iter()
-        .map(|site| Input::new(room_m, &site.iter().map(|&i| window(i)).collect::<Vec<_>>()).unwrap())
-        .collect();
-    let there: Vec<DeviceWindow<'_>> = sites
-        .iter()
-        .map(|site| DeviceWindow {
-            room_m,
-            links: site.iter().map(|&i| window(i)).collect(),
-            samples: site.iter().map(|&i| &samples[i]).collect(),
-            earlier: Default::default(),
-        })
-        .collect();
-    // Twice: the second time burn uses its memory again.
+    // Twice: the second time burn uses its memory again, and something is known of the windows before.
     for _ in 0..2 {
-        let want = predictor().predict(&hosts).unwrap();
-        let got = gpu.predict_on_device(&there).unwrap();
-        assert_eq!(got.len(), want.len());
-        want.iter().zip(&got).for_each(|(want, got)| assert_near(&want.people, &got.people));
+        let hosts: Vec<Input> = sites
+            .iter()
+            .zip(&earlier)
+            .map(|(site, earlier)| {
+                let windows: Vec<_> = site.iter().map(|&i| window(i)).collect();
+                Input { earlier: earlier.clone(), ..Input::new(room_m, &windows).unwrap() }
+            })
+            .collect();
+        let there: Vec<DeviceWindow<'_>> = sites
+            .iter()
+            .zip(&earlier)
+            .map(|(site, earlier)| DeviceWindow {
+                room_m,
+                links: site.iter().map(|&i| window(i)).collect(),
+                samples: site.iter().map(|&i| &samples[i]).collect(),
+                earlier: earlier.clone(),
+            })
+            .collect();
+        let want = cpu.predict(&hosts).unwrap();
+        assert_near(&want, &gpu.predict_on_device(&there).unwrap());
+        earlier.iter_mut().zip(&want).for_each(|(earlier, seen)| earlier[2] = seen.memory.clone());
     }
 }

@@ -103,6 +103,9 @@ pub struct SceneGroup {
     pub each: u32,
     /// Seconds of each.
     pub seconds: f32,
+    /// Signal to noise ratios of their radios by turns, dB; those of the place where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snr_db: Vec<f32>,
     /// Each begins at another moment of so many seconds after the quiet ones.
     #[serde(default)]
     pub spread_s: f32,
@@ -197,6 +200,9 @@ impl TrainConfig {
                     "data: a group's spread_s of 0 to 3600 seconds, shares of 0 and more, not all 0",
                 );
             }
+            if groups.iter().flat_map(|g| &g.snr_db).any(|snr| !(-20.0..=80.0).contains(snr)) {
+                return fail("data: a group's snr_db of -20 to 80");
+            }
             let whole = |g: &SceneGroup| {
                 (1..=64).contains(&g.each)
                     && g.count % g.each == 0
@@ -270,20 +276,23 @@ impl DataConfig {
 
     /// What is to be simulated for a group of a split.
     pub(super) fn jobs(&self, split: Split, group: &SceneGroup) -> Vec<Job> {
-        let job = |index: u32| Job {
-            place: group.place,
-            split,
-            index,
-            people: group.people,
-            // Evenly, whatever the number of sequences (Weyl, 1916).
-            after_s: (f64::from(index) * 0.618_033_988_75).fract() as f32 * group.spread_s,
-            seconds: group.seconds,
-            packet_hz: self.packet_hz,
-            snr_db: None,
+        let job = |n: u32| {
+            // All of a room one after the other.
+            let index = group.first + n / group.each + n % group.each * ROOMS;
+            let turns = group.snr_db.len().max(1);
+            Job {
+                place: group.place,
+                split,
+                index,
+                people: group.people,
+                // Evenly, whatever the number of sequences (Weyl, 1916).
+                after_s: (f64::from(index) * 0.618_033_988_75).fract() as f32 * group.spread_s,
+                seconds: group.seconds,
+                packet_hz: self.packet_hz,
+                snr_db: group.snr_db.get(n as usize % turns).copied(),
+            }
         };
-        // All of a room one after the other.
-        let index = |n: u32| group.first + n / group.each + n % group.each * ROOMS;
-        (0..group.count).map(|n| job(index(n))).collect()
+        (0..group.count).map(job).collect()
     }
 
     /// In a sentence, for the model card.

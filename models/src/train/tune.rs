@@ -106,6 +106,7 @@ fn config(tuning: &Tuning, sequences: usize) -> TrainConfig {
         first: 0,
         count: sequences as u32,
         each: 1,
+        snr_db: Vec::new(),
         seconds: 2.0,
         spread_s: 0.0,
         share: None,
