@@ -348,6 +348,10 @@ pub struct Train {
     /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
     #[arg(long, value_name = "DIR", default_value = "invispose-training")]
     pub out: PathBuf,
+    /// Train nothing: fit the confidences of these weights, which this configuration trained, and measure them anew by its validation
+    /// scenes
+    #[arg(long, value_name = "FILE")]
+    pub measure: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -196,8 +196,9 @@ impl MeanPose {
 /// Probabilities fitted on validation scenes: `1 / (1 + exp(-(slope · x + offset)))`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// For presence, x is the slot's log odds.
-    pub presence: Logistic,
+    /// For presence in each slot, x is the slot's log odds. Older weights have one for all slots.
+    #[serde(deserialize_with = "one_or_each")]
+    pub presence: [Logistic; SLOTS],
     /// For a keypoint, x is the negative natural logarithm of its predicted scale (root and pose together) in metres; the
     /// probability is that its position is right within `within_m`.
     pub keypoint: Logistic,
@@ -208,11 +209,24 @@ pub struct Calibration {
 impl Default for Calibration {
     fn default() -> Self {
         Self {
-            presence: Logistic { slope: 1.0, offset: 0.0 },
+            presence: [Logistic { slope: 1.0, offset: 0.0 }; SLOTS],
             keypoint: Logistic { slope: 1.0, offset: -1.0 },
             within_m: 0.3,
         }
     }
+}
+
+fn one_or_each<'de, D: serde::Deserializer<'de>>(from: D) -> Result<[Logistic; SLOTS], D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrEach {
+        One(Logistic),
+        Each([Logistic; SLOTS]),
+    }
+    Ok(match OneOrEach::deserialize(from)? {
+        OneOrEach::One(curve) => [curve; SLOTS],
+        OneOrEach::Each(curves) => curves,
+    })
 }
 
 /// A logistic curve.

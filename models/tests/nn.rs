@@ -327,7 +327,17 @@ fn training_is_repeatable_and_goes_on_after_an_interruption_to_the_same_weights(
     assert!(matches!(stopped, Err(TrainError::Stopped(4))), "{stopped:?}");
     let resumed = train::run(&config, folders[1].path(), "none", |_| true).unwrap();
     assert_eq!(whole.weights, resumed.weights);
-    assert!(Predictor::load(&Weights::Bytes(whole.weights), DeviceChoice::Cpu).is_ok());
+    // Measured again by the same scenes they are the same; by others only their card differs, and other trainings are refused.
+    let folder = tempfile::tempdir().unwrap();
+    let again = |config| train::measure_again(config, &whole.weights, folder.path(), |_| true);
+    assert_eq!(again(&config).unwrap().weights, whole.weights);
+    let mut others = config.clone();
+    others.data.validation[0].first = 3;
+    let by_others = again(&others).unwrap();
+    assert_ne!(by_others.card.metrics, whole.card.metrics);
+    assert_eq!(by_others.card.steps, whole.card.steps);
+    assert!(matches!(again(&TrainConfig { seed: 4, ..config.clone() }), Err(TrainError::Config(_))));
+    assert!(Predictor::load(&Weights::Bytes(whole.weights.clone()), DeviceChoice::Cpu).is_ok());
     assert!(std::fs::read_to_string(folders[0].path().join("loss.csv")).unwrap().contains("6,train,loss,"));
 
     // Until the learning rate falls, the number of steps is open.

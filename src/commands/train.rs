@@ -19,8 +19,7 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
     let bar = ProgressBar::new(1);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (ends in {eta})")?);
     bar.enable_steady_tick(Duration::from_secs(1));
-    let windows = config.data.sets.iter().map(|group| read(group, &bar)).collect::<anyhow::Result<_>>()?;
-    let trained = train::run_with_sets(&config, windows, &args.out, &commit(), |progress| {
+    let show = |progress| {
         match progress {
             Progress::Data { done, total } => {
                 bar.set_length(total as u64);
@@ -43,7 +42,18 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
             _ => {}
         }
         true
-    })?;
+    };
+    let trained = match &args.measure {
+        Some(path) => {
+            let weights = std::fs::read(path).with_context(|| path.display().to_string())?;
+            train::measure_again(&config, &weights, &args.out, show)?
+        }
+        None => {
+            let read = |group| read(group, &bar);
+            let windows = config.data.sets.iter().map(read).collect::<anyhow::Result<_>>()?;
+            train::run_with_sets(&config, windows, &args.out, &commit(), show)?
+        }
+    };
     bar.finish_and_clear();
     let weights = args.out.join("weights.safetensors");
     output::line(format_args!("{} {} in {}", trained.card.name, trained.card.version, weights.display()))

@@ -294,12 +294,13 @@ impl Predictor {
     pub(crate) fn detections(&self, slots: &[f32], room_m: [f32; 3]) -> Vec<Detection> {
         let mut found: Vec<([f32; 3], Detection)> = slots
             .chunks_exact(OUTPUTS)
-            .map(|slot| {
+            .zip(&self.card.calibration.presence)
+            .map(|(slot, presence)| {
                 let slot = Slot(slot);
                 let root = slot.root_m(room_m);
                 let c = &self.card.calibration;
                 let detection = Detection {
-                    confidence: c.presence.probability(slot.presence()),
+                    confidence: presence.probability(slot.presence()),
                     keypoints: slot.pose_m().map(|p| std::array::from_fn(|i| root[i] + p[i])),
                     keypoint_confidence: std::array::from_fn(|j| c.keypoint.probability(certainty(slot, j))),
                     activity: Activity::ALL[slot.activity()],

@@ -314,22 +314,61 @@ fn finish(
     folder: &Path,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Trained, TrainError> {
-    let device = Device::flex();
-    let mut card = card(config, config_text, commit, step, training);
+    let card = card(config, config_text, commit, step, training);
     // What is measured is what the file will hold, in its precision.
-    let (network, _) = weights::from_bytes(&weights::to_bytes(&network, &card)?, &device)?;
+    let (network, _) = weights::from_bytes(&weights::to_bytes(&network, &card)?, &Device::flex())?;
+    measured(network, card, validation, &config.data.withheld, folder, progress)
+}
+
+/// Fits confidences and takes figures by the validation scenes, and writes the weights.
+fn measured(
+    network: PoseNetwork,
+    mut card: ModelCard,
+    validation: &Validation,
+    withheld: &Withheld,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Trained, TrainError> {
+    let device = Device::flex();
     let predictor = Predictor::from_network(network.clone(), card.clone(), device.clone());
-    card.calibration = calibrate::fit(&predictor, validation.sequences(), &config.data.withheld)
-        .map_err(|e| TrainError::Device(e.to_string()))?;
+    let failed = |e: PredictError| TrainError::Device(e.to_string());
+    card.calibration = calibrate::fit(&predictor, validation.sequences(), withheld).map_err(failed)?;
     let predictor = Predictor::from_network(network.clone(), card.clone(), device);
-    card.metrics = validation
-        .figures(&predictor, &config.data.withheld)
-        .map_err(|e| TrainError::Device(e.to_string()))?;
-    progress(Progress::Validation { step, metrics: card.metrics.clone() });
+    card.metrics = validation.figures(&predictor, withheld).map_err(failed)?;
+    progress(Progress::Validation { step: card.steps, metrics: card.metrics.clone() });
     let bytes = weights::to_bytes(&network, &card)?;
     let path = folder.join("weights.safetensors");
     std::fs::write(&path, &bytes).map_err(|e| io(&path, e))?;
     Ok(Trained { weights: bytes, card })
+}
+
+/// Fits the confidences of finished weights and takes their figures anew, by the validation scenes of the configuration that trained them.
+/// The weights with a new card go to `folder`, to `weights.safetensors`.
+///
+/// # Errors
+/// When more than the validation scenes differs from the training that the weights' card tells, or as [`run`].
+pub fn measure_again(
+    config: &TrainConfig,
+    weights: &[u8],
+    folder: &Path,
+    mut progress: impl FnMut(Progress) -> bool,
+) -> Result<Trained, TrainError> {
+    config.check()?;
+    let (network, mut card) = weights::from_bytes(weights, &Device::flex())?;
+    let mut trained = TrainConfig::from_toml(&card.config)?;
+    trained.data.validation.clone_from(&config.data.validation);
+    if trained != *config || !config.data.sets.is_empty() {
+        let problem =
+            format!("{} {} was trained by another configuration, or on public sets", card.name, card.version);
+        return Err(TrainError::Config(problem));
+    }
+    card.config = config.to_toml();
+    std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
+    let (data, scenes) = (&config.data, folder.join("scenes"));
+    let scenes = scenes::make(data, &data.validation, Split::Validation, &scenes, &mut progress)?;
+    let scenes = scenes.ok_or(TrainError::Stopped(0))?.into_iter().flatten().collect();
+    let validation = Validation { scenes, sets: Vec::new() };
+    measured(network, card, &validation, &data.withheld, folder, &mut progress)
 }
 
 fn card(
