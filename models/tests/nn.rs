@@ -11,9 +11,9 @@ use invispose_models::{
     data::{self, Job, Mirror, Place, Sequence},
     evaluate::{
         self, EvaluateError, Networks, Suite,
-        metrics::{distance, root},
+        metrics::{distance, relative, root},
     },
-    input::{Input, LinkWindow, RATE_HZ, ReferenceBuilder, STEPS, Withheld},
+    input::{Input, LinkWindow, Memory, RATE_HZ, ReferenceBuilder, STEPS, Withheld},
     predictor::{Detection, DeviceChoice, LoadError, Predictor, Weights},
     sim::{Radios, Simulator, Split},
     train::{self, Progress, Study, TrainConfig, TrainError, Tuning},
@@ -246,6 +246,49 @@ fn the_same_room_without_the_person_gives_nobody() {
     let with = predictor().predict(&inputs(somebody(), 1)).unwrap();
     let seen = with.iter().filter(|w| w.people[0].confidence >= 0.5).count();
     assert!(seen * 10 > with.len() * 9, "{seen} of {}", with.len());
+}
+
+#[test]
+fn what_was_left_of_earlier_windows_helps_and_that_of_somebody_else_does_not_mislead() {
+    let predictor = Predictor::load(&Weights::DemoRoomWide, DeviceChoice::Cpu).unwrap();
+    let scene = |people, index| {
+        let job = Job { seconds: 16.0, after_s: 5.0, ..job(people, index) };
+        data::simulate_with(&job, &Radios::WIDE).unwrap()
+    };
+    let scenes: Vec<Sequence> = (60..68).map(|index| scene(1, index)).collect();
+    let (somebody, nobody) = (scene(1, 70), scene(0, 71));
+    // What is left of a window follows from it alone.
+    let left = |s: &Sequence| -> Vec<Option<Memory>> {
+        predictor.predict(&inputs(s, 1)).unwrap().into_iter().map(|seen| seen.memory).collect()
+    };
+    // Mean error of root and pose of windows that are shown what was left of these.
+    let errors = |of: &dyn Fn(&Sequence) -> Vec<Option<Memory>>| {
+        let (mut sum, mut count) = ([0.0; 2], 0.0);
+        for s in &scenes {
+            let left = of(s);
+            let (ends, mut windows) = (s.ends().skip(40), inputs(s, 1).split_off(40));
+            for (n, window) in windows.iter_mut().enumerate() {
+                window.earlier = std::array::from_fn(|i| left[40 + n - 10 * (i + 1)].clone());
+            }
+            for (found, end) in best(&predictor, &windows).iter().zip(ends) {
+                let truth = s.persons(end, Mirror::default())[0].keypoints_m;
+                let pose = relative(&found.keypoints).into_iter().zip(relative(&truth));
+                sum[0] += distance(root(&found.keypoints), root(&truth));
+                sum[1] += pose.map(|(a, b)| distance(a, b)).sum::<f32>() / 17.0;
+                count += 1.0;
+            }
+        }
+        sum.map(|sum| sum / count)
+    };
+    let own = errors(&left);
+    let none = errors(&|s| vec![None; s.ends().len()]);
+    let (others, empty) = (errors(&|_| left(&somebody)), errors(&|_| left(&nobody)));
+    println!(
+        "root and pose, m: own {own:?}, none {none:?}, somebody else's {others:?}, an empty room's {empty:?}"
+    );
+    assert!(own[1] < 0.95 * none[1], "{own:?} {none:?}");
+    assert!(others[1] > own[1] && empty[1] > own[1], "{others:?} {empty:?} {own:?}");
+    assert!(others[0] < 0.5 && empty[0] < 0.5, "{others:?} {empty:?}");
 }
 
 #[test]
