@@ -205,7 +205,7 @@ impl TrainConfig {
             }
             let whole = |g: &SceneGroup| {
                 (1..=64).contains(&g.each)
-                    && g.count % g.each == 0
+                    && g.count.is_multiple_of(g.each)
                     && (g.each == 1 || g.place == Place::Random)
             };
             if !groups.iter().all(|g| whole(g) && g.rooms().end < ROOMS) {
