@@ -8,6 +8,7 @@
 //! A trunk turns the window's spans into [`SLOTS`] person slots (set prediction as in Carion et al., "End-to-End Object
 //! Detection with Transformers", 2020). Everything is a matrix product, which is what burn's CPU backend does best.
 
+mod links;
 mod memory;
 mod multilateration;
 mod on_cpu;
@@ -15,13 +16,16 @@ mod on_cpu;
 use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
-    tensor::{Device, Tensor, TensorData, activation::relu, module::linear},
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::{Device, Tensor, TensorData, activation::relu},
 };
 
+pub(crate) use links::Unreadable;
 pub(crate) use memory::Before;
 pub(crate) use on_cpu::CpuNetwork;
 
 use self::{
+    links::{LinkLayers, Modulated, Said, Seen},
     memory::Remembering,
     multilateration::{Floors, Multilateration},
 };
@@ -168,8 +172,7 @@ pub struct Batch {
     features: Tensor<3>,
     /// `[links of all windows, FIXED]`.
     fixed: Tensor<2>,
-    /// `[windows, links of all windows]`: averages a window's links.
-    gather: Tensor<2>,
+    /// Which links are whose, and where they stand.
     floors: Floors,
     before: Before,
 }
@@ -212,20 +215,11 @@ impl Batch {
         before: Before,
         device: &Device,
     ) -> Self {
-        let (windows, total) = (links.len(), links.iter().sum::<usize>());
-        let mut gather = vec![0.0f32; windows * total];
-        let mut at = 0;
-        for (window, &n) in links.iter().enumerate() {
-            for link in at..at + n {
-                gather[window * total + link] = 1.0 / n as f32;
-            }
-            at += n;
-        }
+        let total = links.iter().sum::<usize>();
         Self {
             features,
             floors: Floors::new(&fixed, links),
             fixed: Tensor::from_data(TensorData::new(fixed, [total, FIXED]), device),
-            gather: Tensor::from_data(TensorData::new(gather, [windows, total]), device),
             before,
         }
     }
@@ -245,7 +239,7 @@ pub(crate) struct Answer {
 impl PoseNetwork {
     /// `[windows, SLOTS * OUTPUTS + memory]`: all slots ([`Slot`]), and what is left of the window.
     pub fn forward(&self, batch: Batch) -> Tensor<2> {
-        let answer = self.forward_encoded(batch, |features| self.encode.forward(features));
+        let answer = self.answer(batch, |weight, bias| (weight, bias));
         let [windows, ..] = answer.slots.dims();
         let slots = answer.slots.reshape([windows, SLOTS * OUTPUTS]);
         match answer.left {
@@ -254,14 +248,68 @@ impl PoseNetwork {
         }
     }
 
-    /// As [`Self::forward_encoded`], by a first layer of other weights, as [`Self::with_encoder`] has them.
-    pub(crate) fn forward_with_encoder(
+    /// What it says of windows, by a first layer of other weights, as [`Self::with_encoder`] has them.
+    fn answer(
         &self,
         batch: Batch,
-        other: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+        encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
     ) -> Answer {
-        let (weight, bias) = other(self.encode.weight.val(), bias(&self.encode));
-        self.forward_encoded(batch, |features| linear(features, weight, Some(bias)))
+        let layers = self.link_layers(batch.fixed, encoder);
+        let code = layers.block.forward(layers.encode.forward(batch.features));
+        let [links, blocks, width] = code.dims();
+        let over = self.multilateration.as_ref().map(|m| m.over(code.clone(), &batch.floors));
+        let site = batch.floors.mean(&code.device()).matmul(code.reshape([links, blocks * width]));
+        self.site(site, over, &batch.floors, &batch.before)
+    }
+
+    /// The gradients of a loss of what it says of windows by that first layer, on a device that keeps track of gradients.
+    ///
+    /// # Errors
+    /// Those of the loss, and of a device that cannot be read.
+    pub(crate) fn gradients<E: From<Unreadable>>(
+        &self,
+        batch: Batch,
+        encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+        loss: impl FnOnce(Answer) -> Result<Tensor<1>, E>,
+    ) -> Result<GradientsParams, E> {
+        if batch.features.device().inner() != Device::flex() {
+            let loss = loss(self.answer(batch, encoder))?;
+            return Ok(GradientsParams::from_grads(loss.backward(), self));
+        }
+        // The site's layers are a graph that begins with what its links say, and theirs is one that ends with their layers.
+        let layers = self.link_layers(batch.fixed, encoder);
+        let (seen, said) = Seen::of(layers.inner(), batch.features.inner(), &batch.floors)?;
+        let site = Tensor::from_inner(said.site).require_grad();
+        let over = said.over.map(|over| Tensor::from_inner(over).require_grad());
+        let answer = self.site(site.clone(), over.clone(), &batch.floors, &batch.before);
+        let mut gradients = loss(answer)?.backward();
+        let missing = || Unreadable::of("a gradient is missing");
+        let by_said = Said {
+            site: site.grad_remove(&mut gradients).ok_or_else(missing)?,
+            over: over.map(|over| over.grad_remove(&mut gradients).ok_or_else(missing)).transpose()?,
+        };
+        let by_layers = seen.gradients(by_said, &batch.floors)?;
+        let mut sum = GradientsAccumulator::new();
+        for gradients in [gradients, layers.times(by_layers).backward()] {
+            sum.accumulate(self, GradientsParams::from_grads(gradients, self));
+        }
+        Ok(sum.grads())
+    }
+
+    /// The layers that each link goes through, from what does not change with time, `[links of all windows, FIXED]`.
+    fn link_layers(
+        &self,
+        fixed: Tensor<2>,
+        encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+    ) -> LinkLayers {
+        let fixed = relu(self.fixed.forward(fixed));
+        let (weight, bias) = encoder(self.encode.weight.val(), bias_of(&self.encode));
+        let by = self.encode_modulation.forward(fixed.clone());
+        let encode = Modulated { weight, bias, by };
+        let (weight, bias) = (self.block.weight.val(), bias_of(&self.block));
+        let block = Modulated { weight, bias, by: self.block_modulation.forward(fixed) };
+        let paths = self.multilateration.as_ref().map(Multilateration::layer);
+        LinkLayers { encode, block, paths: paths.map(|l| (l.weight.val(), bias_of(l))) }
     }
 
     /// The network with another first layer, made from its weights `[FEATURES, encode]` and bias.
@@ -269,22 +317,17 @@ impl PoseNetwork {
         mut self,
         other: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
     ) -> Self {
-        let (weight, bias) = other(self.encode.weight.val(), bias(&self.encode));
+        let (weight, bias) = other(self.encode.weight.val(), bias_of(&self.encode));
         self.encode.weight = self.encode.weight.map(|old| in_place_of(old, weight));
         self.encode.bias = self.encode.bias.map(|b| b.map(|old| in_place_of(old, bias)));
         self
     }
 
-    /// By this first layer.
-    fn forward_encoded(&self, batch: Batch, encode: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Answer {
-        let fixed = relu(self.fixed.forward(batch.fixed));
-        let code = modulated(encode(batch.features), &self.encode_modulation, &fixed);
-        let code = modulated(self.block.forward(code), &self.block_modulation, &fixed);
-        let [links, blocks, width] = code.dims();
-        let located = self.multilateration.as_ref().map(|m| m.forward(code.clone(), &batch.floors));
-        let site = batch.gather.matmul(code.reshape([links, blocks * width]));
-        let windows = site.dims()[0];
-        let span = relu(self.span.forward(site.reshape([windows, blocks / MERGE, MERGE * width])));
+    /// From the mean of the links' codes, `[windows, BLOCKS * block]`, and what they say of places.
+    fn site(&self, site: Tensor<2>, over: Option<Tensor<3>>, floors: &Floors, before: &Before) -> Answer {
+        let [windows, width] = site.dims();
+        let span = relu(self.span.forward(site.reshape([windows, SPANS, width / SPANS])));
+        let located = over.map(|over| multilateration::located(over, floors));
         let trail = self.trail.forward(span.clone());
         let trail = match &located {
             Some(located) => trail + located.clone(),
@@ -296,7 +339,7 @@ impl PoseNetwork {
         let (site, left) = match &self.memory {
             Some(memory) => {
                 let left = memory.left(self.trunk_block.forward(site.clone()));
-                (site + memory.recalled(&left, &batch.before), Some(left))
+                (site + memory.recalled(&left, before), Some(left))
             }
             None => (site, None),
         };
@@ -318,17 +361,9 @@ fn in_place_of<const D: usize>(old: Tensor<D>, new: Tensor<D>) -> Tensor<D> {
 }
 
 /// A layer's bias, which all have.
-fn bias(layer: &Linear) -> Tensor<1> {
+fn bias_of(layer: &Linear) -> Tensor<1> {
     let width = layer.weight.dims()[1];
     layer.bias.as_ref().map_or_else(|| Tensor::zeros([width], &layer.weight.device()), |b| b.val())
-}
-
-/// `relu(x · (1 + scale) + shift)` with scale and shift from what is fixed, after Perez et al., "FiLM", 2018.
-fn modulated(x: Tensor<3>, modulation: &Linear, fixed: &Tensor<2>) -> Tensor<3> {
-    let [links, _, width] = x.dims();
-    let modulation = modulation.forward(fixed.clone()).reshape([links, 2, width]);
-    let scale = modulation.clone().narrow(1, 0, 1).add_scalar(1.0);
-    relu(x * scale + modulation.narrow(1, 1, 1))
 }
 
 /// One slot of the network's answer for one window, in the order of the output tensor.
@@ -386,6 +421,7 @@ impl Slot<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::input::Earlier;
 
@@ -425,6 +461,64 @@ mod tests {
         assert_eq!(alone.len(), SLOTS * OUTPUTS);
         for (x, y) in alone.iter().zip(&together[SLOTS * OUTPUTS..]) {
             assert!((x - y).abs() < 1e-4, "{x} {y}");
+        }
+    }
+
+    /// The gradients of a loss that looks at all of an answer, by parameter, as the graph of tensors gives them and as
+    /// [`PoseNetwork::gradients`] does.
+    fn gradients(config: NetworkConfig) -> [Vec<Vec<f32>>; 2] {
+        let device = Device::flex().autodiff();
+        device.seed(3);
+        let network = config.init(&device);
+        let batch = || {
+            let mut inputs: Vec<Input> = (0..7).map(|i| input(1 + i % 4, i)).collect();
+            inputs[0].links.reverse();
+            let mut batch = Batch::new(&inputs, &device);
+            batch.before =
+                Before::Within((0..7).map(|i| std::array::from_fn(|e| (i > e).then(|| i - 1 - e))).collect());
+            batch
+        };
+        let encoder = |weight: Tensor<2>, bias: Tensor<1>| (weight.mul_scalar(1.5), bias.add_scalar(0.1));
+        let loss = |answer: Answer| {
+            let sum = |t: Tensor<3>| (t.clone().sin() * t).sum();
+            Ok::<_, Unreadable>(sum(answer.slots) + sum(answer.trail))
+        };
+        let graph = loss(network.answer(batch(), encoder)).unwrap().backward();
+        let graph = GradientsParams::from_grads(graph, &network);
+        let ours = network.gradients(batch(), encoder, loss).unwrap();
+        [graph, ours].map(|gradients| numbers_of(&network, &gradients))
+    }
+
+    /// Each parameter's numbers.
+    fn numbers_of(network: &PoseNetwork, gradients: &GradientsParams) -> Vec<Vec<f32>> {
+        struct Visitor<'a>(&'a GradientsParams, Vec<Vec<f32>>);
+        impl burn::module::ModuleVisitor for Visitor<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+                let gradient = self.0.get::<D>(param.id);
+                self.1.push(gradient.map_or_else(Vec::new, |g| g.into_data().iter::<f32>().collect()));
+            }
+        }
+        let mut visitor = Visitor(gradients, Vec::new());
+        network.visit(&mut visitor);
+        visitor.1
+    }
+
+    #[test]
+    fn gradients_on_the_cpu_are_those_of_the_graph() {
+        let plain =
+            NetworkConfig { fixed: 7, encode: 33, block: 18, span: 5, trunk: 50, ..NetworkConfig::default() };
+        let located = NetworkConfig { multilateration: true, ..plain };
+        for config in [plain, located, NetworkConfig { memory: 13, ..located }] {
+            let [graph, ours] = gradients(config);
+            assert_eq!(graph.len(), ours.len());
+            for (number, (graph, ours)) in graph.iter().zip(&ours).enumerate() {
+                assert!(!graph.is_empty() && graph.len() == ours.len(), "parameter {number}");
+                let largest = graph.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+                assert!(largest > 0.0, "parameter {number}");
+                for (g, o) in graph.iter().zip(ours) {
+                    assert!((g - o).abs() < 1e-4 * largest, "parameter {number}: {g} {o}");
+                }
+            }
         }
     }
 

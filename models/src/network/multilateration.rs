@@ -56,40 +56,50 @@ pub(super) struct Floors {
     links: Vec<usize>,
 }
 
-/// [`Floors`] as tensors, which only a network with this layer needs.
-struct OnDevice {
-    /// `[links of all windows, PLACES]`: their [`excess_paths`].
-    excess: Tensor<2>,
-    /// `[windows, links of all windows]`: adds a window's links.
-    sum: Tensor<2>,
-    /// `[windows, 1, 3]`: the floor's edges in the units of [`Slot::ROOT`], and 0.
-    rooms: Tensor<3>,
-}
-
 impl Floors {
     /// From the fixed features `[link][FIXED]` of all windows' links in order, and the number of links of each window.
     pub fn new(fixed: &[f32], links: &[usize]) -> Self {
         Self { ends: fixed.chunks_exact(FIXED).map(Ends::of).collect(), links: links.to_vec() }
     }
 
-    fn on(&self, device: &Device) -> OnDevice {
-        let Self { ends, links } = self;
-        let (windows, total) = (links.len(), ends.len());
-        let mut sum = vec![0.0f32; windows * total];
-        let mut rooms = Vec::with_capacity(3 * windows);
+    /// Links of each window.
+    pub fn links(&self) -> &[usize] {
+        &self.links
+    }
+
+    /// `[windows, links of all windows]`: averages a window's links.
+    pub fn mean(&self, device: &Device) -> Tensor<2> {
+        self.each(|links| 1.0 / links as f32, device)
+    }
+
+    /// `[windows, links of all windows]`: of the window's links this number, which follows from how many they are.
+    fn each(&self, number: impl Fn(usize) -> f32, device: &Device) -> Tensor<2> {
+        let (windows, total) = (self.links.len(), self.ends.len());
+        let mut out = vec![0.0f32; windows * total];
         let mut at = 0;
-        for (window, &n) in links.iter().enumerate() {
-            sum[window * total..][at..at + n].fill(1.0);
-            let [x, y, _] = ends.get(at).map_or([0.0; 3], |ends| ends.room_m);
+        for (window, &links) in self.links.iter().enumerate() {
+            out[window * total..][at..at + links].fill(number(links));
+            at += links;
+        }
+        Tensor::from_data(TensorData::new(out, [windows, total]), device)
+    }
+
+    /// `[links of all windows, PLACES]`: their [`excess_paths`].
+    fn excess(&self, device: &Device) -> Tensor<2> {
+        let excess = self.ends.iter().flat_map(excess_paths).collect();
+        Tensor::from_data(TensorData::new(excess, [self.ends.len(), PLACES]), device)
+    }
+
+    /// `[windows, 1, 3]`: the floor's edges in the units of [`Slot::ROOT`], and 0.
+    fn rooms(&self, device: &Device) -> Tensor<3> {
+        let mut rooms = Vec::with_capacity(3 * self.links.len());
+        let mut at = 0;
+        for links in &self.links {
+            let [x, y, _] = self.ends.get(at).map_or([0.0; 3], |ends| ends.room_m);
             rooms.extend([x / Slot::ROOT_UNIT_M, y / Slot::ROOT_UNIT_M, 0.0]);
-            at += n;
+            at += links;
         }
-        let excess = ends.iter().flat_map(excess_paths).collect();
-        OnDevice {
-            excess: Tensor::from_data(TensorData::new(excess, [total, PLACES]), device),
-            sum: Tensor::from_data(TensorData::new(sum, [windows, total]), device),
-            rooms: Tensor::from_data(TensorData::new(rooms, [windows, 1, 3]), device),
-        }
+        Tensor::from_data(TensorData::new(rooms, [self.links.len(), 1, 3]), device)
     }
 }
 
@@ -114,31 +124,89 @@ impl Multilateration {
         &self.paths
     }
 
-    /// Where each slot's root was at the end of each span, `[windows, SPANS, ROOTS]` in the units of [`Slot::ROOT`], the
-    /// height 0. From the links' codes `[links, BLOCKS, block]`.
-    pub fn forward(&self, code: Tensor<3>, floors: &Floors) -> Tensor<3> {
+    /// How likely each answer is at each place as far as the links tell, logarithms, `[windows, ANSWERS, PLACES]`. From the
+    /// links' codes `[links, BLOCKS, block]`.
+    pub fn over(&self, code: Tensor<3>, floors: &Floors) -> Tensor<3> {
         let [links, blocks, width] = code.dims();
         let device = code.device();
-        let floors = floors.on(&device);
         let spans = code.reshape([links, blocks / MERGE, MERGE * width]);
         let likely = self.paths.forward(spans).reshape([links, ANSWERS, PATHS]);
         let path =
             Tensor::<1>::from_data(TensorData::new((0..PATHS).map(|p| p as f32).collect(), [PATHS]), &device);
-        let off = floors.excess.unsqueeze_dim::<3>(1) - path.reshape([1, PATHS, 1]);
+        let off = floors.excess(&device).unsqueeze_dim::<3>(1) - path.reshape([1, PATHS, 1]);
         let share = off.abs().neg().add_scalar(1.0).clamp_min(0.0);
         let over = likely.matmul(share).reshape([links, ANSWERS * PLACES]);
-        let windows = floors.sum.dims()[0];
-        let over = floors.sum.matmul(over).reshape([windows, ANSWERS, PLACES]);
-        let places: Vec<f32> = (0..PLACES)
-            .flat_map(|i| {
-                let [x, y] = place(i);
-                [x, y, 0.0]
-            })
-            .collect();
-        let places = Tensor::<2>::from_data(TensorData::new(places, [PLACES, 3]), &device);
-        let mean = softmax(over, 2).matmul(places.unsqueeze());
-        (mean * floors.rooms).reshape([windows, SPANS, ROOTS])
+        let sum = floors.each(|_| 1.0, &device);
+        sum.matmul(over).reshape([floors.links.len(), ANSWERS, PLACES])
     }
+}
+
+/// Where each slot's root was at the end of each span, `[windows, SPANS, ROOTS]` in the units of [`Slot::ROOT`], the height 0.
+/// From what [`Multilateration::over`] gives.
+pub(super) fn located(over: Tensor<3>, floors: &Floors) -> Tensor<3> {
+    let device = over.device();
+    let places: Vec<f32> = (0..PLACES)
+        .flat_map(|i| {
+            let [x, y] = place(i);
+            [x, y, 0.0]
+        })
+        .collect();
+    let places = Tensor::<2>::from_data(TensorData::new(places, [PLACES, 3]), &device);
+    let mean = softmax(over, 2).matmul(places.unsqueeze());
+    (mean * floors.rooms(&device)).reshape([floors.links.len(), SPANS, ROOTS])
+}
+
+/// As [`Multilateration::over`], but `[windows, PLACES, ANSWERS]`, from the likelihoods `[links of all windows][ANSWERS][PATHS]`.
+pub(super) fn add_over(likely: &[f32], floors: &Floors) -> TensorData {
+    let mut over = vec![0.0f32; floors.links.len() * PLACES * ANSWERS];
+    let mut links = likely.chunks_exact(ANSWERS * PATHS).zip(&floors.ends);
+    for (over, &count) in over.chunks_exact_mut(PLACES * ANSWERS).zip(&floors.links) {
+        for (likely, ends) in links.by_ref().take(count) {
+            add_link(over.as_chunks_mut().0, likely, ends);
+        }
+    }
+    TensorData::new(over, [floors.links.len(), PLACES, ANSWERS])
+}
+
+/// Adds what a link says of each path, `[ANSWERS][PATHS]`, at the places over which they lead.
+fn add_link(over: &mut [[f32; ANSWERS]], likely: &[f32], ends: &Ends) {
+    // All answers' likelihoods of a path side by side.
+    let at: [[f32; ANSWERS]; PATHS] =
+        std::array::from_fn(|path| std::array::from_fn(|answer| likely[answer * PATHS + path]));
+    for (over, path) in over.iter_mut().zip(excess_paths(ends)) {
+        let ([near, far], share) = beside(path);
+        for ((sum, near), far) in over.iter_mut().zip(&at[near]).zip(&at[far]) {
+            *sum += near * (1.0 - share) + far * share;
+        }
+    }
+}
+
+/// The paths below and above this one, and the share of the latter. What is no number is beside the first path, and stays none.
+fn beside(path: f32) -> ([usize; 2], f32) {
+    let below = path as usize;
+    ([below, (below + 1).min(PATHS - 1)], path.fract())
+}
+
+/// The gradients of a loss by what links say, `[links of all windows * SPANS, SLOTS * PATHS]`, from those by what [`add_over`]
+/// gives.
+pub(super) fn add_paths(over: &[f32], floors: &Floors) -> TensorData {
+    let mut likely = vec![0.0f32; floors.ends.len() * ANSWERS * PATHS];
+    let mut links = likely.chunks_exact_mut(ANSWERS * PATHS).zip(&floors.ends);
+    for (over, &count) in over.chunks_exact(PLACES * ANSWERS).zip(&floors.links) {
+        for (likely, ends) in links.by_ref().take(count) {
+            let mut at = [[0.0f32; ANSWERS]; PATHS];
+            for (over, path) in over.as_chunks::<ANSWERS>().0.iter().zip(excess_paths(ends)) {
+                let (paths, share) = beside(path);
+                for (path, share) in paths.into_iter().zip([1.0 - share, share]) {
+                    at[path].iter_mut().zip(over).for_each(|(sum, v)| *sum += share * v);
+                }
+            }
+            for (answer, likely) in likely.chunks_exact_mut(PATHS).enumerate() {
+                likely.iter_mut().zip(&at).for_each(|(likely, at)| *likely = at[answer]);
+            }
+        }
+    }
+    TensorData::new(likely, [floors.ends.len() * SPANS, SLOTS * PATHS])
 }
 
 /// The same without tensors.
@@ -157,26 +225,16 @@ impl MultilaterationOnCpu {
         let mut likely = vec![0.0; links * ANSWERS * PATHS];
         self.paths.apply(&spans, Finish::Plain, &mut likely);
         let mut likely = likely.chunks_exact(ANSWERS * PATHS);
-        windows.iter().flat_map(|links| located(links, likely.by_ref().take(links.len()))).collect()
+        windows.iter().flat_map(|links| located_by(links, likely.by_ref().take(links.len()))).collect()
     }
 }
 
 /// Where the slots' roots were, `[SPANS][ROOTS]`, by each link's `[ANSWERS][PATHS]`.
-fn located<'a>(links: &[LinkInput], likely: impl Iterator<Item = &'a [f32]>) -> [f32; SPANS * ROOTS] {
+fn located_by<'a>(links: &[LinkInput], likely: impl Iterator<Item = &'a [f32]>) -> [f32; SPANS * ROOTS] {
     let mut over = [[0.0f32; ANSWERS]; PLACES];
     let room_m = links.first().map_or([0.0; 3], |link| Ends::of(&link.fixed).room_m);
     for (link, likely) in links.iter().zip(likely) {
-        // All answers' likelihoods of a path side by side.
-        let at: [[f32; ANSWERS]; PATHS] =
-            std::array::from_fn(|path| std::array::from_fn(|answer| likely[answer * PATHS + path]));
-        for (over, path) in over.iter_mut().zip(excess_paths(&Ends::of(&link.fixed))) {
-            // What is no number is beside the first path, and stays none.
-            let (below, share) = (path as usize, path.fract());
-            let (near, far) = (&at[below], &at[(below + 1).min(PATHS - 1)]);
-            for ((sum, near), far) in over.iter_mut().zip(near).zip(far) {
-                *sum += near * (1.0 - share) + far * share;
-            }
-        }
+        add_link(&mut over, likely, &Ends::of(&link.fixed));
     }
     let mut most = [f32::NEG_INFINITY; ANSWERS];
     over.iter().for_each(|row| most.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(*v)));
@@ -238,7 +296,7 @@ mod tests {
                 links.push(link(transmitter, receiver));
                 likely.push((0..ANSWERS * PATHS).map(|n| at(n % PATHS)).collect::<Vec<f32>>());
             }
-            let out = located(&links, likely.iter().map(Vec::as_slice));
+            let out = located_by(&links, likely.iter().map(Vec::as_slice));
             for root in out.chunks_exact(3) {
                 let found = [0, 1].map(|i| ROOM_M[i] / 2.0 + root[i] * Slot::ROOT_UNIT_M);
                 let off = (found[0] - x).hypot(found[1] - y);
@@ -251,7 +309,7 @@ mod tests {
     #[test]
     fn links_that_know_nothing_say_the_middle_of_the_room() {
         let links = [link([0.3, 0.3, 1.0], [5.0, 4.0, 1.0])];
-        let out = located(&links, [vec![0.0; ANSWERS * PATHS]].iter().map(Vec::as_slice));
+        let out = located_by(&links, [vec![0.0; ANSWERS * PATHS]].iter().map(Vec::as_slice));
         assert!(out.iter().all(|v| v.abs() < 1e-5), "{out:?}");
     }
 }

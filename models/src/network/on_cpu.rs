@@ -8,8 +8,8 @@ use invispose_kernels::cpu::{Dense, Finish, Level};
 use rayon::prelude::*;
 
 use super::{
-    BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, Residual, SLOTS, SPANS, Slot, bias, memory::RememberingOnCpu,
-    multilateration::MultilaterationOnCpu,
+    BLOCKS, MERGE, OUTPUTS, PoseNetwork, ROOTS, Residual, SLOTS, SPANS, Slot, bias_of,
+    memory::RememberingOnCpu, multilateration::MultilaterationOnCpu,
 };
 use crate::input::{FEATURES, Input, LinkInput};
 
@@ -53,8 +53,9 @@ impl CpuNetwork {
     /// With a network's weights; `None` where its device does not give them.
     pub fn new(network: &PoseNetwork) -> Option<Self> {
         let level = Level::detect();
-        let dense =
-            |layer: &Linear| Some(Dense::new(level, &numbers(layer.weight.val())?, &numbers(bias(layer))?));
+        let dense = |layer: &Linear| {
+            Some(Dense::new(level, &numbers(layer.weight.val())?, &numbers(bias_of(layer))?))
+        };
         let residual = |layers: &Residual| {
             let gamma = numbers(layers.norm.gamma.val())?;
             let none = || Some(vec![0.0; gamma.len()]);

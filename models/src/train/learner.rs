@@ -8,7 +8,10 @@ use burn::{
 use rayon::prelude::*;
 
 use super::{TrainError, descent::Descent, loss, whitening::Whitening, windows::Picture};
-use crate::{data::Person, network::PoseNetwork};
+use crate::{
+    data::Person,
+    network::{Answer, PoseNetwork},
+};
 
 pub(super) struct Learner {
     /// Sees whitened features.
@@ -61,16 +64,20 @@ impl Learner {
         picture: Picture,
         share: f32,
     ) -> Result<(GradientsParams, [f32; 4]), TrainError> {
-        let persons: Vec<&[Person]> = picture.persons.iter().map(Vec::as_slice).collect();
-        let answer = network.forward_with_encoder(picture.batch, |w, b| self.whitening.for_features(w, b));
-        let assignments = loss::assign(&numbers(answer.slots.clone())?, &persons, &picture.rooms);
-        let loss = loss::loss(answer.slots, &persons, &picture.rooms, &assignments, &self.device);
-        let trail = loss::trail(answer.trail, &picture.trails, &picture.rooms, &assignments, &self.device);
-        let total = (loss.total + trail.mul_scalar(loss::TRAIL_WEIGHT)).mul_scalar(share);
-        let now = Tensor::cat(vec![total.clone(), loss.parts.mul_scalar(share)], 0);
-        let now = numbers(now)?;
-        let now = std::array::from_fn(|i| now.get(i).copied().unwrap_or(f32::NAN));
-        Ok((GradientsParams::from_grads(total.backward(), &network), now))
+        let Picture { batch, persons, trails, rooms } = picture;
+        let persons: Vec<&[Person]> = persons.iter().map(Vec::as_slice).collect();
+        let mut now = [f32::NAN; 4];
+        let loss = |answer: Answer| {
+            let assignments = loss::assign(&numbers(answer.slots.clone())?, &persons, &rooms);
+            let loss = loss::loss(answer.slots, &persons, &rooms, &assignments, &self.device);
+            let trail = loss::trail(answer.trail, &trails, &rooms, &assignments, &self.device);
+            let total = (loss.total + trail.mul_scalar(loss::TRAIL_WEIGHT)).mul_scalar(share);
+            let parts = numbers(Tensor::cat(vec![total.clone(), loss.parts.mul_scalar(share)], 0))?;
+            now.iter_mut().zip(parts).for_each(|(n, p)| *n = p);
+            Ok::<_, TrainError>(total)
+        };
+        let gradients = network.gradients(batch, |w, b| self.whitening.for_features(w, b), loss)?;
+        Ok((gradients, now))
     }
 
     /// What was learned, as a network that sees features as they are.

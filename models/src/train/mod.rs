@@ -29,7 +29,7 @@ use crate::{
     data::{DataError, Mirror, Sequence},
     evaluate,
     input::Withheld,
-    network::PoseNetwork,
+    network::{PoseNetwork, Unreadable},
     predictor::{PredictError, Predictor},
     sim::Split,
     weights::{self, Calibration, LoadError, MeanPose, ModelCard, SaveError, Shape},
@@ -111,6 +111,12 @@ pub enum TrainError {
     /// The callback asked to stop; a checkpoint was written.
     #[error("stopped at step {0}")]
     Stopped(u64),
+}
+
+impl From<Unreadable> for TrainError {
+    fn from(error: Unreadable) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 /// What a finished training gives.
