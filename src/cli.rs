@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use invispose_api::Scope;
 use invispose_models::input::{CONTEXT_S, WINDOW_S};
+use invispose_models::predictor::DeviceChoice;
 
 /// WiFi channel state information in, tracked people out.
 #[derive(Debug, Parser)]
@@ -348,6 +349,9 @@ pub struct Train {
     /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
     #[arg(long, value_name = "DIR", default_value = "invispose-training")]
     pub out: PathBuf,
+    /// Where steps are made: cpu, gpu, gpu:N (discrete GPU number N), or auto (the best GPU there is, or the CPU)
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Train nothing: fit the confidences of these weights, which this configuration trained, and measure them anew by its validation
     /// scenes
     #[arg(long, value_name = "FILE")]

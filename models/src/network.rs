@@ -29,7 +29,10 @@ use self::{
     memory::Remembering,
     multilateration::{Floors, Multilateration},
 };
-use crate::input::{BLOCKS, EARLIER, FEATURES, FIXED, Input, floor_centre};
+use crate::{
+    input::{BLOCKS, EARLIER, FEATURES, FIXED, Input, floor_centre},
+    predictor::is_cpu,
+};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -272,7 +275,7 @@ impl PoseNetwork {
         encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
         loss: impl FnOnce(Answer) -> Result<Tensor<1>, E>,
     ) -> Result<GradientsParams, E> {
-        if batch.features.device().inner() != Device::flex() {
+        if !is_cpu(&batch.features.device()) {
             let loss = loss(self.answer(batch, encoder))?;
             return Ok(GradientsParams::from_grads(loss.backward(), self));
         }

@@ -362,13 +362,13 @@ validate_every = 2
 fn training_is_repeatable_and_goes_on_after_an_interruption_to_the_same_weights() {
     let config = TrainConfig::from_toml(SMALL).unwrap();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let whole = train::run(&config, folders[0].path(), "none", |_| true).unwrap();
+    let whole = train::run(&config, folders[0].path(), "none", DeviceChoice::Cpu, |_| true).unwrap();
     // Stopped at the checkpoint of step 4, then taken up again.
-    let stopped = train::run(&config, folders[1].path(), "none", |p| {
+    let stopped = train::run(&config, folders[1].path(), "none", DeviceChoice::Cpu, |p| {
         !matches!(p, Progress::Validation { step: 4, .. })
     });
     assert!(matches!(stopped, Err(TrainError::Stopped(4))), "{stopped:?}");
-    let resumed = train::run(&config, folders[1].path(), "none", |_| true).unwrap();
+    let resumed = train::run(&config, folders[1].path(), "none", DeviceChoice::Cpu, |_| true).unwrap();
     assert_eq!(whole.weights, resumed.weights);
     // Measured again by the same scenes they are the same; by others only their card differs, and other trainings are refused.
     let folder = tempfile::tempdir().unwrap();
@@ -388,14 +388,16 @@ fn training_is_repeatable_and_goes_on_after_an_interruption_to_the_same_weights(
     let mut longer = config.clone();
     longer.optimiser.steps = 8;
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(train::run(&config, folder.path(), "none", stop), Err(TrainError::Stopped(4))));
-    let prolonged = train::run(&longer, folder.path(), "none", |_| true).unwrap();
-    let whole = train::run(&longer, tempfile::tempdir().unwrap().path(), "none", |_| true).unwrap();
+    let stopped = train::run(&config, folder.path(), "none", DeviceChoice::Cpu, stop);
+    assert!(matches!(stopped, Err(TrainError::Stopped(4))));
+    let prolonged = train::run(&longer, folder.path(), "none", DeviceChoice::Cpu, |_| true).unwrap();
+    let whole = train::run(&longer, tempfile::tempdir().unwrap().path(), "none", DeviceChoice::Cpu, |_| true)
+        .unwrap();
     assert_eq!(whole.weights, prolonged.weights);
 
     let other = TrainConfig { seed: 4, ..config };
     assert!(matches!(
-        train::run(&other, folders[1].path(), "none", |_| true),
+        train::run(&other, folders[1].path(), "none", DeviceChoice::Cpu, |_| true),
         Err(TrainError::Checkpoint { .. })
     ));
 }
@@ -413,6 +415,26 @@ fn a_wrong_training_configuration_is_refused() {
         let text = SMALL.replace(from, to);
         assert!(matches!(TrainConfig::from_toml(&text), Err(TrainError::Config(_))), "{to}");
     }
+}
+
+#[test]
+fn the_configurations_of_the_repository_can_be_trained() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut accepted = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let made = if path.ends_with("hardware.toml") {
+            train::Study::from_toml(&text).map(|_| ())
+        } else {
+            TrainConfig::from_toml(&text).map(|config| {
+                println!("{}: {} multiply-adds", config.name, config.network.multiply_adds(5));
+            })
+        };
+        made.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        accepted += 1;
+    }
+    assert!(accepted >= 6, "{accepted}");
 }
 
 #[test]
@@ -549,6 +571,29 @@ fn the_gpu_answers_as_the_cpu_does() {
         assert!(gpu.describe().device.starts_with("gpu"));
         let cpu = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
         assert_near(&seen(&cpu), &seen(&gpu));
+    }
+}
+
+/// Steps by a GPU's own layers, gradients and optimiser lead where the CPU's do.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_learns_as_the_cpu_does() {
+    if on_gpu(&Weights::Shipped).is_none() {
+        return;
+    }
+    let config = TrainConfig::from_toml(SMALL).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let finished = |device| {
+        let trained = train::run(&config, folder.path(), "none", device, |_| true).unwrap();
+        let predictor = Predictor::load(&Weights::Bytes(trained.weights), DeviceChoice::Cpu).unwrap();
+        // The other begins anew.
+        std::fs::remove_file(folder.path().join("checkpoint.json")).unwrap();
+        (predictor.predict(&inputs(somebody(), 30)).unwrap(), trained.card.metrics)
+    };
+    let (cpu, gpu) = (finished(DeviceChoice::Cpu), finished(DeviceChoice::Software));
+    assert_near(&cpu.0, &gpu.0);
+    for (name, value) in &cpu.1 {
+        assert!((value - gpu.1[name]).abs() < 1e-2 * (1.0 + value.abs()), "{name}: {value} {}", gpu.1[name]);
     }
 }
 

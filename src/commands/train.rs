@@ -51,7 +51,7 @@ pub fn run(args: &Train) -> anyhow::Result<()> {
         None => {
             let read = |group| read(group, &bar);
             let windows = config.data.sets.iter().map(read).collect::<anyhow::Result<_>>()?;
-            train::run_with_sets(&config, windows, &args.out, &commit(), show)?
+            train::run_with_sets(&config, windows, &args.out, &commit(), args.device, show)?
         }
     };
     bar.finish_and_clear();

@@ -118,6 +118,11 @@ impl Compute {
     }
 }
 
+/// Whether it is burn's flex backend, with or without gradients.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
 #[cfg(not(feature = "gpu"))]
 fn adapter(_: DeviceChoice) -> Result<Compute, String> {
     Err("this program was built without the feature `gpu`".into())

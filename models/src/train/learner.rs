@@ -7,7 +7,7 @@ use burn::{
 };
 use rayon::prelude::*;
 
-use super::{TrainError, descent::Descent, loss, whitening::Whitening, windows::Picture};
+use super::{TrainError, descent, loss, whitening::Whitening, windows::Picture};
 use crate::{
     data::Person,
     network::{Answer, PoseNetwork},
@@ -24,7 +24,7 @@ pub(super) struct Learner {
 impl Learner {
     /// Of a network that sees whitened features, on a device that keeps track of gradients.
     pub fn new(network: PoseNetwork, whitening: Whitening, weight_decay: f32, device: Device) -> Self {
-        let optimiser = Descent::optimiser(weight_decay);
+        let optimiser = descent::optimiser(weight_decay, &device);
         Self { network, whitening, optimiser, device }
     }
 
@@ -80,9 +80,9 @@ impl Learner {
         Ok((gradients, now))
     }
 
-    /// What was learned, as a network that sees features as they are.
+    /// What was learned, on the CPU, as a network that sees features as they are.
     pub fn finished(&self) -> PoseNetwork {
-        self.whitening.taken_in(self.network.clone()).valid()
+        self.whitening.taken_in(self.network.clone()).valid().to_device(&Device::flex())
     }
 }
 

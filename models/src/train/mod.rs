@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::Device;
+use burn::{module::Module, tensor::Device};
 
 pub use config::{DataConfig, OptimiserConfig, SceneGroup, SetGroup, TrainConfig};
 pub use study::{Row, Study, Variant};
@@ -30,7 +30,7 @@ use crate::{
     evaluate,
     input::Withheld,
     network::{PoseNetwork, Unreadable},
-    predictor::{PredictError, Predictor},
+    predictor::{Compute, DeviceChoice, PredictError, Predictor},
     sim::Split,
     weights::{self, Calibration, LoadError, MeanPose, ModelCard, SaveError, Shape},
 };
@@ -139,17 +139,19 @@ pub struct SetWindows {
 
 /// Trains as `config` says. Loss curve (`loss.csv`), checkpoints and the finished `weights.safetensors` go to `folder`; if it
 /// holds a checkpoint of the same configuration, training goes on from there, to the same result as without the
-/// interruption. `commit` goes into the model card.
+/// interruption. `commit` goes into the model card. Steps are made on `device`; on the CPU the same seed gives the same weights, bit
+/// for bit. What is finished is measured on the CPU.
 ///
 /// # Errors
-/// When scenes cannot be simulated, files cannot be written, or the callback asks to stop.
+/// When there is no such device, scenes cannot be simulated, files cannot be written, or the callback asks to stop.
 pub fn run(
     config: &TrainConfig,
     folder: &Path,
     commit: &str,
+    device: DeviceChoice,
     progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<Trained, TrainError> {
-    run_with_sets(config, Vec::new(), folder, commit, progress)
+    run_with_sets(config, Vec::new(), folder, commit, device, progress)
 }
 
 /// As [`run`], also on the windows of each of the configuration's sets, in their order.
@@ -161,9 +163,10 @@ pub fn run_with_sets(
     sets: Vec<SetWindows>,
     folder: &Path,
     commit: &str,
+    device: DeviceChoice,
     mut progress: impl FnMut(Progress) -> bool + Send,
 ) -> Result<Trained, TrainError> {
-    run_with_scenes(config, sets, folder, &folder.join("scenes"), commit, &mut progress)
+    run_with_scenes(config, sets, folder, &folder.join("scenes"), commit, device, &mut progress)
 }
 
 /// As [`run`], with the simulated scenes in a folder of their own, which several trainings may share.
@@ -173,9 +176,11 @@ fn run_with_scenes(
     folder: &Path,
     scenes: &Path,
     commit: &str,
+    device: DeviceChoice,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Trained, TrainError> {
     config.check()?;
+    let compute = Compute::open(device)?;
     let (in_sets, known) = held(config, sets)?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
     let mut make = |groups: &[SceneGroup], split| {
@@ -187,12 +192,10 @@ fn run_with_scenes(
     let training = Windows::new(config, training);
     let validation = Validation { scenes: scenes.into_iter().flatten().collect(), sets: known };
 
-    let inner = Device::flex();
-    let device = inner.clone().autodiff();
-    device.seed(config.seed);
     let o = &config.optimiser;
+    let device = compute.device().clone().autodiff();
     let whitening = training.whitening(&device);
-    let mut learner = Learner::new(config.network.init(&device), whitening, o.weight_decay, device);
+    let mut learner = Learner::new(start(config, &device), whitening, o.weight_decay, device);
     let (mut step, mut course) = (0, Course::default());
     let config_text = config.to_toml();
     if let Some(found) = checkpoint::read(folder, config)? {
@@ -231,7 +234,7 @@ fn run_with_scenes(
         }
         if step % o.validate_every == 0 && step < end {
             let card = card(config, &config_text, commit, step, training.sequences());
-            let predictor = Predictor::from_network(learner.finished(), card, inner.clone());
+            let predictor = Predictor::from_network(learner.finished(), card, Device::flex());
             let metrics = validation
                 .figures(&predictor, &config.data.withheld)
                 .map_err(|e| TrainError::Device(e.to_string()))?;
@@ -255,6 +258,15 @@ fn run_with_scenes(
         folder,
         progress,
     )
+}
+
+/// The network before its first step, the same on every device.
+fn start(config: &TrainConfig, device: &Device) -> PoseNetwork {
+    let cpu = Device::flex().autodiff();
+    cpu.seed(config.seed);
+    let network = config.network.init(&cpu);
+    // What has a clone is made where it is, and then moved.
+    network.clone().fork(device)
 }
 
 /// The training windows of each set, and its others by the name that their figures have.

@@ -111,7 +111,10 @@ impl Study {
         let (own, shared) = (folder.join(&variant.name), folder.join("scenes"));
         let bytes = match finished(&config, &own) {
             Some(bytes) => bytes,
-            None => run_with_scenes(&config, Vec::new(), &own, &shared, commit, &mut progress)?.weights,
+            None => {
+                run_with_scenes(&config, Vec::new(), &own, &shared, commit, DeviceChoice::Cpu, &mut progress)?
+                    .weights
+            }
         };
         let test = scenes::make(&config.data, &self.test, Split::Test, &shared, &mut progress)?
             .ok_or(TrainError::Stopped(0))?;

@@ -11,6 +11,7 @@ use crate::{
     data::{Mirror, Person, Place, Sequence, Trail},
     input::{BINS, BLOCKS, CHANNELS, EARLIER, block},
     network::{Batch, Before},
+    predictor::is_cpu,
 };
 
 /// Windows whose features say what whitens them.
@@ -136,10 +137,12 @@ impl<'a> Windows<'a> {
     /// same.
     pub fn pictures(&self, step: u64, device: &Device) -> Vec<Picture> {
         let batch = self.config.optimiser.batch;
-        let mut windows = self.windows(step, batch, TOGETHER).into_iter().peekable();
+        // A GPU has cores of its own for each number of a batch.
+        let together = if is_cpu(device) { TOGETHER } else { batch };
+        let mut windows = self.windows(step, batch, together).into_iter().peekable();
         std::iter::from_fn(|| {
             windows.peek()?;
-            Some(Picture::of(windows.by_ref().take(TOGETHER), device))
+            Some(Picture::of(windows.by_ref().take(together), device))
         })
         .collect()
     }
