@@ -164,7 +164,7 @@ pub struct Common {
     /// Where packets come from: sim:…, udp://…, nexmon://…, file:…, recording:… (repeatable)
     #[arg(long, value_name = "URI")]
     pub source: Vec<String>,
-    /// Where cleanup and the network run: cpu, gpu, gpu:N or auto [default: auto]
+    /// Where cleanup and the network run: cpu, gpu, gpu:N, cuda, cuda:N or auto [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Also write all pose frames and CSI into this recording
@@ -349,7 +349,7 @@ pub struct Train {
     /// Folder for the weights, the loss curve and checkpoints; a checkpoint of the same configuration is gone on with
     #[arg(long, value_name = "DIR", default_value = "invispose-training")]
     pub out: PathBuf,
-    /// Where steps are made: cpu, gpu, gpu:N (discrete GPU number N), or auto (the best GPU there is, or the CPU)
+    /// Where steps are made: cpu, gpu, gpu:N, cuda, cuda:N or auto
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
     /// Train nothing: fit the confidences of these weights, which this configuration trained, and measure them anew by its validation
@@ -504,7 +504,7 @@ pub struct Evaluate {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
-    /// Where the network runs: cpu, gpu, gpu:N or auto
+    /// Where the network runs: cpu, gpu, gpu:N, cuda, cuda:N or auto
     #[arg(long, default_value = "cpu")]
     pub device: String,
 }

@@ -46,7 +46,7 @@ pub struct Config {
     pub limits: LimitsSection,
     /// Where rings, baselines and recordings live.
     pub data_dir: PathBuf,
-    /// Where cleanup and the network run: `cpu`, `gpu`, `gpu:N` or `auto`.
+    /// Where cleanup and the network run: `cpu`, `gpu`, `gpu:N`, `cuda`, `cuda:N` or `auto`.
     pub device: String,
     /// Who may talk to the API.
     pub api: ApiSection,

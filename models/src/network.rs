@@ -29,10 +29,7 @@ use self::{
     memory::Remembering,
     multilateration::{Floors, Multilateration},
 };
-use crate::{
-    input::{BLOCKS, EARLIER, FEATURES, FIXED, Input, floor_centre},
-    predictor::is_cpu,
-};
+use crate::input::{BLOCKS, EARLIER, FEATURES, FIXED, Input, floor_centre};
 
 /// Persons that the network can report.
 pub const SLOTS: usize = 3;
@@ -355,6 +352,11 @@ impl PoseNetwork {
         }
         Answer { slots: out, trail, left }
     }
+}
+
+/// Whether it is burn's flex backend, with or without gradients.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
 }
 
 /// A parameter's new value, which learns if the old one did.

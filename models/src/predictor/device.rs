@@ -6,9 +6,9 @@ use burn::tensor::Device;
 #[cfg(feature = "gpu")]
 use invispose_kernels::gpu::GpuContext;
 
-use crate::weights::LoadError;
+use crate::{network::is_cpu, weights::LoadError};
 
-/// What the operator asked for: `cpu`, `gpu`, `gpu:N` or `auto`.
+/// What the operator asked for: `cpu`, `gpu`, `gpu:N`, `cuda`, `cuda:N` or `auto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// burn's flex backend.
@@ -17,6 +17,8 @@ pub enum DeviceChoice {
     Gpu,
     /// The discrete adapter of this index; with the `gpu` feature and no such adapter an error.
     GpuIndex(usize),
+    /// NVIDIA's device of this index, by CUDA; with the `cuda` feature and no such device an error. Only the network runs there.
+    Cuda(usize),
     /// The adapter that wgpu finds, even one that is software (lavapipe); for tests.
     Software,
     /// The best hardware adapter, or the CPU where there is none: a software adapter is slower than flex.
@@ -32,11 +34,15 @@ impl FromStr for DeviceChoice {
             None if s == "cpu" => Ok(Self::Cpu),
             None if s == "gpu" => Ok(Self::Gpu),
             None if s == "auto" => Ok(Self::Auto),
+            None if s == "cuda" => Ok(Self::Cuda(0)),
             Some(("gpu", "software")) => Ok(Self::Software),
             Some(("gpu", n)) => {
                 n.parse().map(Self::GpuIndex).map_err(|_| format!("gpu:N needs a number, not {n:?}"))
             }
-            _ => Err(format!("a device is cpu, gpu, gpu:N, gpu:software or auto, not {s:?}")),
+            Some(("cuda", n)) => {
+                n.parse().map(Self::Cuda).map_err(|_| format!("cuda:N needs a number, not {n:?}"))
+            }
+            _ => Err(format!("a device is cpu, gpu, gpu:N, gpu:software, cuda, cuda:N or auto, not {s:?}")),
         }
     }
 }
@@ -47,6 +53,7 @@ impl fmt::Display for DeviceChoice {
             Self::Cpu => f.write_str("cpu"),
             Self::Gpu => f.write_str("gpu"),
             Self::GpuIndex(n) => write!(f, "gpu:{n}"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
             Self::Software => f.write_str("gpu:software"),
             Self::Auto => f.write_str("auto"),
         }
@@ -70,9 +77,14 @@ impl Compute {
 
     /// A CPU device of burn's that is open already.
     pub(crate) fn on(device: Device) -> Self {
+        Self::named(device, "cpu (flex)".into())
+    }
+
+    /// A device on which only the network runs.
+    fn named(device: Device, name: String) -> Self {
         Self {
             device,
-            name: "cpu (flex)".into(),
+            name,
             #[cfg(feature = "gpu")]
             gpu: None,
         }
@@ -89,7 +101,8 @@ impl Compute {
                 tracing::info!(%reason, "no GPU: cleanup and the network run on the CPU");
                 Self::cpu()
             })),
-            asked => adapter(asked).map_err(|reason| LoadError::Device { asked: asked.to_string(), reason }),
+            DeviceChoice::Cuda(n) => cuda(n).map_err(|reason| refused(choice, reason)),
+            asked => adapter(asked).map_err(|reason| refused(asked, reason)),
         }
     }
 
@@ -98,7 +111,7 @@ impl Compute {
         &self.name
     }
 
-    /// The same device and queue for kernels; `None` on the CPU.
+    /// The same device and queue for kernels; `None` on the CPU and by CUDA.
     #[cfg(feature = "gpu")]
     pub fn gpu(&self) -> Option<&GpuContext> {
         self.gpu.as_ref()
@@ -106,10 +119,7 @@ impl Compute {
 
     /// A GPU, or an adapter that passes for one.
     pub fn is_gpu(&self) -> bool {
-        #[cfg(feature = "gpu")]
-        return self.gpu.is_some();
-        #[cfg(not(feature = "gpu"))]
-        false
+        !is_cpu(&self.device)
     }
 
     /// burn's.
@@ -118,9 +128,24 @@ impl Compute {
     }
 }
 
-/// Whether it is burn's flex backend, with or without gradients.
-pub(crate) fn is_cpu(device: &Device) -> bool {
-    *device == Device::flex()
+fn refused(asked: DeviceChoice, reason: String) -> LoadError {
+    LoadError::Device { asked: asked.to_string(), reason }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Result<Compute, String> {
+    Err("this program was built without the feature `cuda`".into())
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Result<Compute, String> {
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec();
+    let there = found.len();
+    let device = found.into_iter().nth(index).ok_or_else(|| match there {
+        0 => "there is no CUDA device, or NVIDIA's driver (libcuda) cannot be loaded".to_owned(),
+        _ => format!("there are {there} CUDA devices, counted from 0"),
+    })?;
+    Ok(Compute::named(device, format!("gpu: CUDA device {index}")))
 }
 
 #[cfg(not(feature = "gpu"))]
@@ -171,12 +196,23 @@ mod tests {
 
     #[test]
     fn choices_read_back_as_written() {
-        for text in ["cpu", "gpu", "gpu:2", "gpu:software", "auto"] {
+        for text in ["cpu", "gpu", "gpu:2", "gpu:software", "cuda:1", "auto"] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
-        for text in ["", "tpu", "gpu:", "gpu:-1", "cpu:0"] {
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+        for text in ["", "tpu", "gpu:", "gpu:-1", "cuda:x", "cpu:0"] {
             assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cuda_device_that_is_not_there_is_refused_with_the_reason() {
+        let error = Compute::open(DeviceChoice::Cuda(97)).unwrap_err().to_string();
+        assert!(
+            error.contains("cuda:97")
+                && error.contains(if cfg!(feature = "cuda") { "CUDA device" } else { "feature" }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -12,7 +12,6 @@ use std::{
 use burn::tensor::Device;
 
 pub use crate::{sim::Activity, weights::LoadError};
-pub(crate) use device::is_cpu;
 pub use device::{Compute, DeviceChoice};
 #[cfg(feature = "gpu")]
 pub use on_gpu::DeviceWindow;

@@ -10,7 +10,7 @@ use burn::{
 };
 use rayon::prelude::*;
 
-use crate::predictor::is_cpu;
+use crate::network::is_cpu;
 
 /// Decay of the means of gradients and of their squares, and what is added to the latter's root.
 const BETA: [f32; 2] = [0.9, 0.999];

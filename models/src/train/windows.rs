@@ -10,8 +10,7 @@ use super::{SceneGroup, TrainConfig, whitening::Whitening};
 use crate::{
     data::{Mirror, Person, Place, Sequence, Trail},
     input::{BINS, BLOCKS, CHANNELS, EARLIER, block},
-    network::{Batch, Before},
-    predictor::is_cpu,
+    network::{Batch, Before, is_cpu},
 };
 
 /// Windows whose features say what whitens them.
