@@ -1,10 +1,13 @@
-//! Weights on disk: a safetensors file in half precision with a model card and a checksum in its metadata.
+//! Weights on disk: a safetensors or burnpack file in half precision with a model card and a checksum in its metadata.
+
+mod burnpack;
+mod safetensors;
 
 use std::{collections::BTreeMap, path::Path};
 
 use burn::{
-    store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore},
-    tensor::{DType, Device},
+    store::{ApplyResult, ModuleSnapshot},
+    tensor::Device,
 };
 use serde::{Deserialize, Serialize};
 
@@ -256,10 +259,10 @@ pub enum LoadError {
         /// Why.
         source: std::io::Error,
     },
-    /// The bytes are no safetensors file.
-    #[error("not a safetensors file: {0}")]
+    /// The bytes are neither a safetensors nor a burnpack file.
+    #[error("not a safetensors or burnpack file: {0}")]
     Malformed(String),
-    /// A safetensors file of something else.
+    /// Such a file of something else.
     #[error("the weights carry no model card of this program")]
     NoCard,
     /// Another version of the network.
@@ -302,40 +305,47 @@ pub enum LoadError {
 #[error("cannot write the weights: {0}")]
 pub struct SaveError(pub(crate) String);
 
+impl SaveError {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Share of the people that must be found within half a metre where poses are shown: else many skeletons stand where nobody does.
 const FOUND: f64 = 0.75;
 
 const CARD: &str = "invispose_card";
 const CHECKSUM: &str = "invispose_crc32";
-/// A header longer than this is not believed.
-const MAX_HEADER: usize = 1 << 20;
 /// Networks wider than this are not believed.
 const MAX_WIDTH: usize = 1 << 13;
+
+/// What a file says of itself.
+struct Stated {
+    /// JSON.
+    card: String,
+    /// Checksum of the tensors as the file says, in hexadecimal digits.
+    stated: String,
+    /// That which they have.
+    found: u32,
+}
 
 /// The weights as a safetensors file; every number is rounded to half precision (IEEE 754 binary16).
 ///
 /// # Errors
 /// When a tensor cannot be read back from its device.
 pub fn to_bytes(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, SaveError> {
-    let mut store =
-        SafetensorsStore::from_bytes(None).clear_metadata().with_to_adapter(FloatCastAdapter::to(DType::F16));
-    network.save_into(&mut store).map_err(|e| SaveError(e.to_string()))?;
-    let plain = store.get_bytes().map_err(|e| SaveError(e.to_string()))?;
-    let (mut header, tensors) = split(&plain).map_err(|e| SaveError(e.to_string()))?;
-    let card = serde_json::to_string(card).map_err(|e| SaveError(e.to_string()))?;
-    header.insert(
-        "__metadata__".into(),
-        serde_json::json!({ CARD: card, CHECKSUM: format!("{:08x}", crc32fast::hash(tensors)) }),
-    );
-    let mut header = serde_json::to_vec(&header).map_err(|e| SaveError(e.to_string()))?;
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut out = (header.len() as u64).to_le_bytes().to_vec();
-    out.extend_from_slice(&header);
-    out.extend_from_slice(tensors);
-    Ok(out)
+    safetensors::write(network, &serde_json::to_string(card).map_err(SaveError::of)?)
 }
 
-/// The network and its card from a safetensors file's bytes; tensors of any float precision are read.
+/// The same as a burnpack file.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn to_burnpack(network: &PoseNetwork, card: &ModelCard) -> Result<Vec<u8>, SaveError> {
+    burnpack::write(network, &serde_json::to_string(card).map_err(SaveError::of)?)
+}
+
+/// The network and its card from the bytes of a safetensors or burnpack file; tensors of any float precision are read.
 ///
 /// # Errors
 /// When the bytes are damaged, or of another program, version or shape.
@@ -345,12 +355,12 @@ pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<(PoseNetwork, ModelCa
         return Err(LoadError::Tensors(format!("widths {:?}", card.network)));
     }
     let mut network = card.network.init(device);
-    // Partial loading, so that the report below names everything that is wrong at once.
-    let mut store = SafetensorsStore::from_bytes(Some(bytes.to_vec()))
-        .allow_partial(true)
-        .validate(false)
-        .with_from_adapter(FloatCastAdapter::to(DType::F32));
-    let report = network.load_from(&mut store).map_err(|e| LoadError::Tensors(e.to_string()))?;
+    let unfit = |e: &dyn std::fmt::Display| LoadError::Tensors(e.to_string());
+    let report: ApplyResult = if burnpack::is(bytes) {
+        network.load_from(&mut burnpack::store(bytes)).map_err(|e| unfit(&e))?
+    } else {
+        network.load_from(&mut safetensors::store(bytes)).map_err(|e| unfit(&e))?
+    };
     if !report.errors.is_empty() || !report.missing.is_empty() || !report.unused.is_empty() {
         return Err(LoadError::Tensors(format!(
             "errors {:?}, missing {:?}, unknown {:?}",
@@ -372,20 +382,18 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
     std::fs::read(path).map_err(|source| LoadError::Read { path: path.display().to_string(), source })
 }
 
-/// The card of a safetensors file, after its checksum, version and shape were found right.
+/// The card of such a file, after its checksum, version and shape were found right.
 ///
 /// # Errors
 /// As [`from_bytes`], short of looking at the tensors.
 pub fn read_card(bytes: &[u8]) -> Result<ModelCard, LoadError> {
-    let (header, tensors) = split(bytes)?;
-    let text = |key: &str| header.get("__metadata__").and_then(|m| m.get(key)).and_then(|v| v.as_str());
-    let (Some(card), Some(stated)) = (text(CARD), text(CHECKSUM)) else { return Err(LoadError::NoCard) };
-    let found = crc32fast::hash(tensors);
+    let Stated { card, stated, found } =
+        if burnpack::is(bytes) { burnpack::stated(bytes)? } else { safetensors::stated(bytes)? };
     if format!("{found:08x}") != stated {
-        return Err(LoadError::Checksum { found, stated: stated.to_owned() });
+        return Err(LoadError::Checksum { found, stated });
     }
     let value: serde_json::Value =
-        serde_json::from_str(card).map_err(|e| LoadError::Malformed(e.to_string()))?;
+        serde_json::from_str(&card).map_err(|e| LoadError::Malformed(e.to_string()))?;
     // The version decides whether the rest of the card can be understood at all.
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(f) if f == u64::from(FORMAT) => {}
@@ -397,22 +405,4 @@ pub fn read_card(bytes: &[u8]) -> Result<ModelCard, LoadError> {
         return Err(LoadError::Shape { found: Box::new(card.shape), expected: Box::new(Shape::CURRENT) });
     }
     Ok(card)
-}
-
-type Header = serde_json::Map<String, serde_json::Value>;
-
-/// Header and tensor bytes: 8 bytes little-endian header length, JSON header, tensors
-/// (<https://github.com/huggingface/safetensors#format>).
-fn split(bytes: &[u8]) -> Result<(Header, &[u8]), LoadError> {
-    let malformed = |why: &str| LoadError::Malformed(why.to_owned());
-    let (length, rest) =
-        bytes.split_first_chunk::<8>().ok_or_else(|| malformed("shorter than its header"))?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| malformed("header too long"))?;
-    if length > MAX_HEADER {
-        return Err(malformed("header too long"));
-    }
-    let (header, tensors) =
-        rest.split_at_checked(length).ok_or_else(|| malformed("cut off within the header"))?;
-    let header = serde_json::from_slice(header).map_err(|e| malformed(&e.to_string()))?;
-    Ok((header, tensors))
 }

@@ -322,6 +322,34 @@ fn damaged_and_foreign_weights_are_refused_by_name() {
     assert!(matches!(Predictor::load(&Weights::Shipped, DeviceChoice::Gpu), Err(LoadError::Device { .. })));
 }
 
+#[test]
+fn burnpack_files_hold_what_safetensors_files_do() {
+    let inputs = inputs(somebody(), 10);
+    let (network, card) = weights::from_bytes(WIDE_WEIGHTS, &Default::default()).unwrap();
+    let bytes = weights::to_burnpack(&network, &card).unwrap();
+    assert_eq!(weights::read_card(&bytes).unwrap(), card);
+    let load = |bytes: &[u8]| Predictor::load(&Weights::Bytes(bytes.to_vec()), DeviceChoice::Cpu);
+    let [pack, tensors] = [&bytes[..], WIDE_WEIGHTS].map(|b| load(b).unwrap().predict(&inputs).unwrap());
+    assert_eq!(pack, tensors);
+
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(matches!(load(&flipped), Err(LoadError::Checksum { .. })));
+    let mut newer = card.clone();
+    newer.format += 1;
+    let newer = weights::to_burnpack(&network, &newer).unwrap();
+    assert!(matches!(load(&newer), Err(LoadError::Format { .. })));
+    // Cut off anywhere, or with any byte of the header another: refused or as before, and nothing panics.
+    for cut in (0..100).chain((100..bytes.len()).step_by(bytes.len() / 20)) {
+        assert!(load(&bytes[..cut]).is_err(), "{cut}");
+    }
+    for at in 0..100 {
+        let mut other = bytes.clone();
+        other[at] ^= 0x55;
+        let _ = load(&other);
+    }
+}
+
 const SMALL: &str = r#"
 name = "small"
 version = "0"

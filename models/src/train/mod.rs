@@ -137,7 +137,7 @@ pub struct SetWindows {
     pub validation: Vec<Sequence>,
 }
 
-/// Trains as `config` says. Loss curve (`loss.csv`), checkpoints and the finished `weights.safetensors` go to `folder`; if it
+/// Trains as `config` says. Loss curve (`loss.csv`), checkpoints and the finished `weights.safetensors` and `weights.bpk` go to `folder`; if it
 /// holds a checkpoint of the same configuration, training goes on from there, to the same result as without the
 /// interruption. `commit` goes into the model card. Steps are made on `device`; on the CPU the same seed gives the same weights, bit
 /// for bit. What is finished is measured on the CPU.
@@ -355,13 +355,17 @@ fn measured(
     card.metrics = validation.figures(&predictor, withheld).map_err(failed)?;
     progress(Progress::Validation { step: card.steps, metrics: card.metrics.clone() });
     let bytes = weights::to_bytes(&network, &card)?;
-    let path = folder.join("weights.safetensors");
-    std::fs::write(&path, &bytes).map_err(|e| io(&path, e))?;
+    for (name, bytes) in
+        [("weights.safetensors", &bytes), ("weights.bpk", &weights::to_burnpack(&network, &card)?)]
+    {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).map_err(|e| io(&path, e))?;
+    }
     Ok(Trained { weights: bytes, card })
 }
 
 /// Fits the confidences of finished weights and takes their figures anew, by the validation scenes of the configuration that trained them.
-/// The weights with a new card go to `folder`, to `weights.safetensors`.
+/// The weights with a new card go to `folder`, to `weights.safetensors` and `weights.bpk`.
 ///
 /// # Errors
 /// When more than the validation scenes differs from the training that the weights' card tells, or as [`run`].
