@@ -108,7 +108,7 @@ fn reliability(area: &Area<'_>, report: &Report) -> anyhow::Result<()> {
         .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
     chart.configure_mesh().x_desc("confidence").y_desc("share that is right").label_style(FONT).draw()?;
     chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.4)))?;
-    let keypoints = format!("keypoints, within {:.2} m", report.keypoint_within_m);
+    let keypoints = format!("keypoints in {:.2} m", report.keypoint_within_m);
     let curves: [(&str, &Reliability); 2] = [("people", &report.presence), (&keypoints, &report.keypoints)];
     for ((name, reliability), colour) in curves.into_iter().zip(COLOURS) {
         let bins = reliability.bins();
