@@ -78,7 +78,8 @@ pub struct Loss {
     pub parts: Tensor<1>,
 }
 
-/// Compares `outputs` `[windows, SLOTS, OUTPUTS]` with the persons assigned to the slots.
+/// Compares `outputs` `[windows, SLOTS, OUTPUTS]` with the persons assigned to the slots. What counts most is what MPJPE measures, how far
+/// joints are from where they are in the room; root and pose apart count half of that, together.
 pub fn loss(
     outputs: Tensor<3>,
     persons: &[&[Person]],
@@ -128,28 +129,41 @@ pub fn loss(
         + (logit.abs().neg().exp() + 1.0).log())
     .mean();
 
-    let root_error = (o.clone().narrow(1, Slot::ROOT, 3).mul_scalar(Slot::ROOT_UNIT_M) - roots).abs();
+    let root_off = o.clone().narrow(1, Slot::ROOT, 3).mul_scalar(Slot::ROOT_UNIT_M) - roots;
+    let root_error = root_off.clone().abs();
     let root_scale = o.clone().narrow(1, Slot::ROOT_SCALE, 1).clamp(-4.0, 2.0);
     let root_mean = root_error.clone().mean_dim(1) * present.clone();
-    let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present;
+    let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present.clone();
 
-    let pose_error =
-        (o.clone().narrow(1, Slot::POSE, 3 * JOINTS).mul_scalar(Slot::POSE_UNIT_M) - poses).abs();
-    let joint_error = pose_error.reshape([rows, JOINTS, 3]).mean_dim(2).reshape([rows, JOINTS]);
+    let pose_off = o.clone().narrow(1, Slot::POSE, 3 * JOINTS).mul_scalar(Slot::POSE_UNIT_M) - poses;
+    let joint_error = pose_off.clone().abs().reshape([rows, JOINTS, 3]).mean_dim(2).reshape([rows, JOINTS]);
     let joint_scale = o.clone().narrow(1, Slot::SCALE, JOINTS).clamp(-4.0, 2.0);
     let pose_mean = joint_error.clone().mean_dim(1) * posed.clone();
-    let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * posed;
+    let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * posed.clone();
+
+    let root_off: Tensor<3> = root_off.reshape([rows, 1, 3]);
+    let pose_off: Tensor<3> = pose_off.reshape([rows, JOINTS, 3]);
+    // Where the pose is not known a joint is off by as much as the root.
+    let joint_off = pose_off.clone() * posed.clone().reshape([rows, 1, 1]) + root_off.clone();
+    let root_length = length(root_off).reshape([rows, 1]) * present.clone();
+    let pose_length = length(pose_off).mean_dim(1).reshape([rows, 1]) * posed;
+    let joint_length = length(joint_off).mean_dim(1).reshape([rows, 1]) * present;
 
     let activity =
         (log_softmax(o.narrow(1, Slot::ACTIVITY, ACTIVITIES), 1) * activities).sum().mul_scalar(-per_match);
     let per_person = |t: Tensor<2>| t.sum().mul_scalar(per_match);
     let (root, pose) = (per_person(root_mean), per_person(pose_mean));
     let total = presence.clone().mul_scalar(2.0)
-        + root.clone().mul_scalar(2.0)
-        + pose.clone().mul_scalar(2.0)
+        + per_person(joint_length).mul_scalar(1.2)
+        + per_person(root_length + pose_length).mul_scalar(0.6)
         + (per_person(root_nll) + per_person(pose_nll)).mul_scalar(0.05)
         + activity.mul_scalar(0.1);
     Loss { total, parts: Tensor::cat(vec![presence, root, pose], 0) }
+}
+
+/// Lengths of the vectors along the last axis, smooth at nothing: `[rows, points, 3]` to `[rows, points, 1]`.
+fn length(of: Tensor<3>) -> Tensor<3> {
+    of.square().sum_dim(2).add_scalar(1e-6).sqrt()
 }
 
 /// How much [`trail`] counts beside [`loss`].
