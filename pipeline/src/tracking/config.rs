@@ -22,6 +22,11 @@ pub struct TrackerConfig {
     pub lose_s: f64,
     /// …and for at most this share of the time that it has been followed: what came late goes soon.
     pub lose_share: f64,
+    /// A track's probability of existence follows the confidence of its observations, and zero where it has none, with this time constant at
+    /// most, seconds, and `lose_share` of the time that it has been followed…
+    pub existence_s: f64,
+    /// …and a shown track ends when it falls below this: confidences are calibrated, so one half is more likely there than not.
+    pub keep_existence: f64,
     /// A track that was never shown ends after this long, seconds.
     pub lose_tentative_s: f64,
     /// Somebody who appears within this long after a track was last seen, seconds…
@@ -58,6 +63,8 @@ impl Default for TrackerConfig {
             confirm_looks: 6,
             lose_s: 1.5,
             lose_share: 0.5,
+            existence_s: 3.0,
+            keep_existence: 0.5,
             lose_tentative_s: 0.25,
             reidentify_s: 4.0,
             reidentify_speed: 1.2,

@@ -59,6 +59,11 @@ pub(super) struct Track {
     root: [Axis; 3],
     body: Body,
     confidence: f32,
+    /// Probability that they are there, over the last windows that were looked at.
+    existence: f64,
+    /// Weight of the newest of these.
+    newest: f64,
+    looked_ns: i64,
     activity: Option<Activity>,
     pub born_ns: i64,
     pub seen_ns: i64,
@@ -102,6 +107,9 @@ impl Track {
             root: std::array::from_fn(axis),
             body: Body::new(&o.relative()),
             confidence: o.confidence,
+            existence: f64::from(o.confidence),
+            newest: 0.0,
+            looked_ns: time_ns,
             activity: o.activity,
             born_ns: time_ns,
             seen_ns: time_ns,
@@ -110,12 +118,20 @@ impl Track {
         }
     }
 
-    /// Time passes; `looked`: somebody looked for people since.
-    pub fn predict(&mut self, step: &Step, looked: bool) {
+    /// Time passes.
+    pub fn predict(&mut self, step: &Step) {
         for (i, axis) in self.root.iter_mut().enumerate() {
             axis.predict(if i == 2 { &step.height } else { &step.floor });
         }
-        self.windows += u32::from(looked);
+    }
+
+    /// Somebody looks for people; whoever is not [taken](Self::take) in this window is not seen in it.
+    pub fn look(&mut self, time_ns: i64, config: &TrackerConfig) {
+        let dt = time_ns.saturating_sub(self.looked_ns) as f64 / 1e9;
+        self.newest = 1.0 - (-dt / self.trusted_s(config.existence_s, config).max(1e-6)).exp();
+        self.existence -= self.newest * self.existence;
+        self.looked_ns = time_ns;
+        self.windows += 1;
     }
 
     /// Square of the Mahalanobis distance, and the logarithm of the covariance's determinant: together twice the negative
@@ -148,6 +164,7 @@ impl Track {
         self.body.follow(&o.relative(), dt as f32, config);
         let share = (dt / (dt + CONFIDENCE_S)) as f32;
         self.confidence += share * (o.confidence - self.confidence);
+        self.existence += self.newest * f64::from(o.confidence);
         self.activity = o.activity;
         self.seen_ns = time_ns;
         self.hits += 1;
@@ -158,22 +175,28 @@ impl Track {
         time_ns.saturating_sub(self.seen_ns) as f64 / 1e9
     }
 
+    /// How long what it was is trusted over what is seen, seconds: at most so long, and less if it came late.
+    fn trusted_s(&self, most_s: f64, config: &TrackerConfig) -> f64 {
+        let followed = self.seen_ns.saturating_sub(self.born_ns) as f64 / 1e9;
+        most_s.min(config.lose_share * followed).max(config.lose_tentative_s)
+    }
+
     /// How long it may be missing and still be shown, seconds.
     fn patience_s(&self, config: &TrackerConfig) -> f64 {
-        let followed = self.seen_ns.saturating_sub(self.born_ns) as f64 / 1e9;
-        config.lose_s.min(config.lose_share * followed).max(config.lose_tentative_s)
+        self.trusted_s(config.lose_s, config)
     }
 
-    /// Missing for too long to be shown?
+    /// Missing for too long to be shown, or more likely gone than there?
     pub fn is_lost(&self, time_ns: i64, config: &TrackerConfig) -> bool {
-        self.missing_s(time_ns) > self.patience_s(config)
+        self.missing_s(time_ns) > self.patience_s(config) || self.existence < config.keep_existence
     }
 
-    /// Seen for long and often enough to be believed?
+    /// Seen for long and often enough, and likely enough there, to be believed?
     pub fn is_sure(&self, time_ns: i64, config: &TrackerConfig) -> bool {
         let age = time_ns.saturating_sub(self.born_ns) as f64 / 1e9;
         let share = f64::from(self.hits) / f64::from(self.windows.max(1));
-        age >= config.confirm_s && share >= config.confirm_share && self.hits >= config.confirm_looks
+        let often = share >= config.confirm_share && self.hits >= config.confirm_looks;
+        age >= config.confirm_s && often && self.existence >= config.keep_existence
     }
 
     /// Goes on where another track of the same person ended.

@@ -58,7 +58,10 @@ impl Tracker {
         }
         let step = Step::new(dt.max(0.0), &self.config);
         for track in self.tracks.iter_mut().filter(|t| t.stage != Stage::Lost) {
-            track.predict(&step, observations.is_some());
+            track.predict(&step);
+            if observations.is_some() {
+                track.look(time_ns, &self.config);
+            }
         }
         let seen = observations.unwrap_or_default();
         let new = self.match_up(seen, time_ns);
@@ -300,6 +303,23 @@ mod tests {
             shown = run.step(Some(true), &[]);
         }
         assert!(shown.is_empty());
+    }
+
+    #[test]
+    fn whoever_is_more_likely_gone_than_there_is_not_shown() {
+        for (low, high, stays) in [(0.35, 0.9, true), (0.35, 0.35, false)] {
+            let mut run = Run::new();
+            let mut shown = 0;
+            for k in 0..100 {
+                let confidence = match k {
+                    0..20 => 0.9,
+                    _ if k % 2 == 0 => high,
+                    _ => low,
+                };
+                shown = run.step(Some(true), &[Observation { confidence, ..at(1.0, 1.0) }]).len();
+            }
+            assert_eq!(shown == 1, stays, "{low} and {high} in turn");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ const SCENES: u64 = 3;
 const SECONDS: f64 = 60.0;
 
 /// Settings whose trade-off is between people who are missed, people who are not there and identities that change.
-const FOLLOWING: [(&str, &str); 15] = [
+const FOLLOWING: [(&str, &str); 17] = [
     ("birth_confidence", "share"),
     ("keep_confidence", "share"),
     ("confirm_s", "seconds"),
@@ -24,6 +24,8 @@ const FOLLOWING: [(&str, &str); 15] = [
     ("confirm_looks", "windows"),
     ("lose_s", "seconds"),
     ("lose_share", "share"),
+    ("existence_s", "seconds"),
+    ("keep_existence", "share"),
     ("lose_tentative_s", "seconds"),
     ("reidentify_s", "seconds"),
     ("reidentify_speed", "metres per second"),
