@@ -14,13 +14,13 @@ mod multilateration;
 mod on_cpu;
 
 use burn::{
-    module::Module,
+    module::{Module, ModuleVisitor, Param},
     nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor, TensorData, activation::relu},
 };
 
-pub(crate) use links::Unreadable;
+pub(crate) use links::{Precision, Unreadable};
 pub(crate) use memory::Before;
 pub(crate) use on_cpu::CpuNetwork;
 
@@ -239,7 +239,7 @@ pub(crate) struct Answer {
 impl PoseNetwork {
     /// `[windows, SLOTS * OUTPUTS + memory]`: all slots ([`Slot`]), and what is left of the window.
     pub fn forward(&self, batch: Batch) -> Tensor<2> {
-        let answer = self.answer(batch, |weight, bias| (weight, bias));
+        let answer = self.answer(batch, |weight, bias| (weight, bias), Precision::Single);
         let [windows, ..] = answer.slots.dims();
         let slots = answer.slots.reshape([windows, SLOTS * OUTPUTS]);
         match answer.left {
@@ -253,16 +253,18 @@ impl PoseNetwork {
         &self,
         batch: Batch,
         encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+        precision: Precision,
     ) -> Answer {
         let layers = self.link_layers(batch.fixed, encoder);
-        let code = layers.block.forward(layers.encode.forward(batch.features));
+        let code = layers.block.forward(layers.encode.forward(batch.features, precision), precision);
         let [links, blocks, width] = code.dims();
         let over = self.multilateration.as_ref().map(|m| m.over(code.clone(), &batch.floors));
         let site = batch.floors.mean(&code.device()).matmul(code.reshape([links, blocks * width]));
         self.site(site, over, &batch.floors, &batch.before)
     }
 
-    /// The gradients of a loss of what it says of windows by that first layer, on a device that keeps track of gradients.
+    /// The gradients of a loss of what it says of windows by that first layer, on a device that keeps track of gradients. The CPU computes in
+    /// single precision only.
     ///
     /// # Errors
     /// Those of the loss, and of a device that cannot be read.
@@ -270,11 +272,14 @@ impl PoseNetwork {
         &self,
         batch: Batch,
         encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+        precision: Precision,
         loss: impl FnOnce(Answer) -> Result<Tensor<1>, E>,
     ) -> Result<GradientsParams, E> {
         if !is_cpu(&batch.features.device()) {
-            let loss = loss(self.answer(batch, encoder))?;
-            return Ok(GradientsParams::from_grads(loss.backward(), self));
+            let scale = precision.loss_scale();
+            let loss = loss(self.answer(batch, encoder, precision))?.mul_scalar(scale);
+            let gradients = GradientsParams::from_grads(loss.backward(), self);
+            return Ok(Scaled::by(1.0 / scale, gradients, self));
         }
         // The site's layers are a graph that begins with what its links say, and theirs is one that ends with their layers.
         let layers = self.link_layers(batch.fixed, encoder);
@@ -351,6 +356,31 @@ impl PoseNetwork {
             out = out.slice_assign([0..windows, 0..SLOTS, Slot::ROOT..Slot::ROOT + 3], root);
         }
         Answer { slots: out, trail, left }
+    }
+}
+
+/// Gradients while they are scaled, parameter by parameter.
+struct Scaled {
+    by: f32,
+    gradients: GradientsParams,
+}
+
+impl Scaled {
+    fn by(by: f32, gradients: GradientsParams, network: &PoseNetwork) -> GradientsParams {
+        if by == 1.0 {
+            return gradients;
+        }
+        let mut scaled = Self { by, gradients };
+        network.visit(&mut scaled);
+        scaled.gradients
+    }
+}
+
+impl ModuleVisitor for Scaled {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient.mul_scalar(self.by));
+        }
     }
 }
 
@@ -469,9 +499,9 @@ mod tests {
         }
     }
 
-    /// The gradients of a loss that looks at all of an answer, by parameter, as the graph of tensors gives them and as
-    /// [`PoseNetwork::gradients`] does.
-    fn gradients(config: NetworkConfig) -> [Vec<Vec<f32>>; 2] {
+    /// The gradients of a loss that looks at all of an answer, by parameter, as the graph of tensors gives them, as
+    /// [`PoseNetwork::gradients`] does, and as the graph gives them in half precision.
+    fn gradients(config: NetworkConfig) -> [Vec<Vec<f32>>; 3] {
         let device = Device::flex().autodiff();
         device.seed(3);
         let network = config.init(&device);
@@ -488,10 +518,14 @@ mod tests {
             let sum = |t: Tensor<3>| (t.clone().sin() * t).sum();
             Ok::<_, Unreadable>(sum(answer.slots) + sum(answer.trail))
         };
-        let graph = loss(network.answer(batch(), encoder)).unwrap().backward();
-        let graph = GradientsParams::from_grads(graph, &network);
-        let ours = network.gradients(batch(), encoder, loss).unwrap();
-        [graph, ours].map(|gradients| numbers_of(&network, &gradients))
+        let graph = |precision: Precision| {
+            let loss = loss(network.answer(batch(), encoder, precision)).unwrap();
+            let scale = precision.loss_scale();
+            let gradients = GradientsParams::from_grads(loss.mul_scalar(scale).backward(), &network);
+            Scaled::by(1.0 / scale, gradients, &network)
+        };
+        let ours = network.gradients(batch(), encoder, Precision::Single, loss).unwrap();
+        [graph(Precision::Single), ours, graph(Precision::Half)].map(|g| numbers_of(&network, &g))
     }
 
     /// Each parameter's numbers.
@@ -508,22 +542,29 @@ mod tests {
         visitor.1
     }
 
+    /// Within so much of the largest number of a parameter.
+    fn assert_alike(a: &[Vec<f32>], b: &[Vec<f32>], within: f32) {
+        assert_eq!(a.len(), b.len());
+        for (number, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!(!a.is_empty() && a.len() == b.len(), "parameter {number}");
+            let largest = a.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            assert!(largest > 0.0, "parameter {number}");
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() < within * largest, "parameter {number}: {a} {b} of {largest}");
+            }
+        }
+    }
+
     #[test]
-    fn gradients_on_the_cpu_are_those_of_the_graph() {
+    fn gradients_on_the_cpu_and_in_half_precision_are_those_of_the_graph() {
         let plain =
             NetworkConfig { fixed: 7, encode: 33, block: 18, span: 5, trunk: 50, ..NetworkConfig::default() };
         let located = NetworkConfig { multilateration: true, ..plain };
         for config in [plain, located, NetworkConfig { memory: 13, ..located }] {
-            let [graph, ours] = gradients(config);
-            assert_eq!(graph.len(), ours.len());
-            for (number, (graph, ours)) in graph.iter().zip(&ours).enumerate() {
-                assert!(!graph.is_empty() && graph.len() == ours.len(), "parameter {number}");
-                let largest = graph.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                assert!(largest > 0.0, "parameter {number}");
-                for (g, o) in graph.iter().zip(ours) {
-                    assert!((g - o).abs() < 1e-4 * largest, "parameter {number}: {g} {o}");
-                }
-            }
+            let [graph, ours, half] = gradients(config);
+            assert_alike(&graph, &ours, 1e-4);
+            assert_alike(&graph, &half, 2e-2);
+            assert_ne!(graph, half);
         }
     }
 

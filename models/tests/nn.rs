@@ -1,6 +1,8 @@
 //! The shipped network does what it says: its weights matter, its input matters, and damaged weights are refused.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "gpu")]
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use half::f16;
@@ -387,6 +389,16 @@ validate_every = 2
 "#;
 
 #[test]
+fn mixed_precision_is_for_gpus() {
+    let mut config = TrainConfig::from_toml(SMALL).unwrap();
+    config.optimiser.mixed_precision = true;
+    let folder = tempfile::tempdir().unwrap();
+    let refused = train::run(&config, folder.path(), "none", DeviceChoice::Cpu, |_| true).unwrap_err();
+    assert!(refused.to_string().contains("cpu (flex)"), "{refused}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
 fn training_is_repeatable_and_goes_on_after_an_interruption_to_the_same_weights() {
     let config = TrainConfig::from_toml(SMALL).unwrap();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -564,20 +576,21 @@ fn on_gpu(weights: &Weights) -> Option<Predictor> {
     }
 }
 
+/// Keypoints within so many metres, confidences within half as much.
 #[cfg(feature = "gpu")]
-fn assert_near(here: &[Prediction], there: &[Prediction]) {
+fn assert_near(here: &[Prediction], there: &[Prediction], m: f32) {
     assert_eq!(here.len(), there.len());
     for (a, b) in here.iter().zip(there) {
         assert_eq!(a.people.len(), b.people.len());
         for (a, b) in a.people.iter().zip(&b.people) {
-            assert!((a.confidence - b.confidence).abs() < 1e-3, "{} {}", a.confidence, b.confidence);
+            assert!((a.confidence - b.confidence).abs() < m / 2.0, "{} {}", a.confidence, b.confidence);
             for (p, q) in a.keypoints.iter().zip(&b.keypoints) {
-                assert!(distance(*p, *q) < 2e-3, "{p:?} {q:?}");
+                assert!(distance(*p, *q) < m, "{p:?} {q:?}");
             }
         }
         assert_eq!(a.memory.is_some(), b.memory.is_some());
         let left = a.memory.iter().zip(&b.memory).flat_map(|(a, b)| a.iter().zip(b.iter()));
-        left.for_each(|(a, b)| assert!((a - b).abs() < 1e-2 * (1.0 + a.abs()), "{a} {b}"));
+        left.for_each(|(a, b)| assert!((a - b).abs() < 5.0 * m * (1.0 + a.abs()), "{a} {b}"));
     }
 }
 
@@ -598,7 +611,7 @@ fn the_gpu_answers_as_the_cpu_does() {
         let Some(gpu) = on_gpu(&weights) else { return };
         assert!(gpu.describe().device.starts_with("gpu"));
         let cpu = Predictor::load(&weights, DeviceChoice::Cpu).unwrap();
-        assert_near(&seen(&cpu), &seen(&gpu));
+        assert_near(&seen(&cpu), &seen(&gpu), 2e-3);
     }
 }
 
@@ -611,17 +624,33 @@ fn a_gpu_learns_as_the_cpu_does() {
     }
     let config = TrainConfig::from_toml(SMALL).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let finished = |device| {
-        let trained = train::run(&config, folder.path(), "none", device, |_| true).unwrap();
+    let mut mixed = config.clone();
+    mixed.optimiser.mixed_precision = true;
+    let finished = |config: &TrainConfig, device| {
+        let trained = train::run(config, folder.path(), "none", device, |_| true)?;
         let predictor = Predictor::load(&Weights::Bytes(trained.weights), DeviceChoice::Cpu).unwrap();
-        // The other begins anew.
+        // The next begins anew.
         std::fs::remove_file(folder.path().join("checkpoint.json")).unwrap();
-        (predictor.predict(&inputs(somebody(), 30)).unwrap(), trained.card.metrics)
+        Ok::<_, TrainError>((predictor.predict(&inputs(somebody(), 30)).unwrap(), trained.card.metrics))
     };
-    let (cpu, gpu) = (finished(DeviceChoice::Cpu), finished(DeviceChoice::Software));
-    assert_near(&cpu.0, &gpu.0);
-    for (name, value) in &cpu.1 {
-        assert!((value - gpu.1[name]).abs() < 1e-2 * (1.0 + value.abs()), "{name}: {value} {}", gpu.1[name]);
+    let cpu = finished(&config, DeviceChoice::Cpu).unwrap();
+    let near = |gpu: &(Vec<Prediction>, BTreeMap<String, f64>), m: f32| {
+        assert_near(&cpu.0, &gpu.0, m);
+        for (name, value) in &cpu.1 {
+            let there = gpu.1[name];
+            assert!((value - there).abs() < 1e-2 * (1.0 + value.abs()), "{name}: {value} {there}");
+        }
+    };
+    let single = finished(&config, DeviceChoice::Software).unwrap();
+    near(&single, 2e-3);
+    // Sixteen bits of each number tell it to a thousandth.
+    match finished(&mixed, DeviceChoice::Software) {
+        Ok(mixed) => {
+            assert_ne!(mixed.1, single.1);
+            near(&mixed, 1e-2);
+        }
+        Err(TrainError::Config(reason)) => println!("mixed precision skipped: {reason}"),
+        Err(e) => panic!("{e}"),
     }
 }
 
@@ -714,7 +743,7 @@ fn packets_on_the_gpu_give_the_answers_of_packets_on_the_host() {
             })
             .collect();
         let want = cpu.predict(&hosts).unwrap();
-        assert_near(&want, &gpu.predict_on_device(&there).unwrap());
+        assert_near(&want, &gpu.predict_on_device(&there).unwrap(), 2e-3);
         earlier.iter_mut().zip(&want).for_each(|(earlier, seen)| earlier[2] = seen.memory.clone());
     }
 }

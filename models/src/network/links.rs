@@ -4,12 +4,42 @@
 //! memory a dozen times for either and allocates what every pass gives, which takes longer than the products. [`Seen`]
 //! leaves the products to the tensors and makes one pass after each.
 
-use burn::tensor::{Shape, Tensor, TensorData, activation::relu, module::linear};
+use burn::tensor::{DType, Shape, Tensor, TensorData, activation::relu, module::linear};
 
 use super::{
     BLOCKS, MERGE, SPANS,
     multilateration::{Floors, add_over, add_paths},
 };
+
+/// The numbers that go into the products of the layers that links go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// 32 bits.
+    Single,
+    /// 16 bits; weights, sums and everything else have 32.
+    Half,
+}
+
+impl Precision {
+    /// A loss is learned from times this: gradients of single windows would be too small for numbers of 16 bits (Micikevicius et al., "Mixed
+    /// Precision Training", 2018). Those of weights must stay below 65,504 over it.
+    pub fn loss_scale(self) -> f32 {
+        match self {
+            Self::Single => 1.0,
+            Self::Half => 1024.0,
+        }
+    }
+
+    /// `[links, BLOCKS, in]` by `[in, width]` and `[width]`.
+    fn linear(self, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+        match self {
+            Self::Single => linear(x, weight, Some(bias)),
+            Self::Half => {
+                linear(x.cast(DType::F16), weight.cast(DType::F16), None).cast(DType::F32) + bias.unsqueeze()
+            }
+        }
+    }
+}
 
 /// `relu((x W + b) · (1 + scale) + shift)` with scale and shift from what is fixed, after Perez et al., "FiLM", 2018.
 pub(super) struct Modulated {
@@ -23,8 +53,8 @@ pub(super) struct Modulated {
 
 impl Modulated {
     /// `[links, BLOCKS, in]` to `[links, BLOCKS, width]`.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = linear(x, self.weight.clone(), Some(self.bias.clone()));
+    pub fn forward(&self, x: Tensor<3>, precision: Precision) -> Tensor<3> {
+        let x = precision.linear(x, self.weight.clone(), self.bias.clone());
         let [links, _, width] = x.dims();
         let by = self.by.clone().reshape([links, 2, width]);
         let scale = by.clone().narrow(1, 0, 1).add_scalar(1.0);

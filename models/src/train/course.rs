@@ -63,6 +63,7 @@ mod tests {
             weight_decay: 0.0,
             validate_every: 10,
             patience: Some(2),
+            mixed_precision: false,
         };
         let judge = |o: &OptimiserConfig, scores: &[f64]| {
             let mut course = Course::default();

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{TrainError, descent, loss, whitening::Whitening, windows::Picture};
 use crate::{
     data::Person,
-    network::{Answer, PoseNetwork},
+    network::{Answer, PoseNetwork, Precision},
 };
 
 pub(super) struct Learner {
@@ -19,13 +19,20 @@ pub(super) struct Learner {
     whitening: Whitening,
     pub optimiser: ModuleOptimizer,
     pub device: Device,
+    precision: Precision,
 }
 
 impl Learner {
     /// Of a network that sees whitened features, on a device that keeps track of gradients.
-    pub fn new(network: PoseNetwork, whitening: Whitening, weight_decay: f32, device: Device) -> Self {
+    pub fn new(
+        network: PoseNetwork,
+        whitening: Whitening,
+        weight_decay: f32,
+        precision: Precision,
+        device: Device,
+    ) -> Self {
         let optimiser = descent::optimiser(weight_decay, &device);
-        Self { network, whitening, optimiser, device }
+        Self { network, whitening, optimiser, device, precision }
     }
 
     /// Makes step number `step` by the mean gradient of these windows' parts, all of the same size but perhaps the last; gives
@@ -76,7 +83,8 @@ impl Learner {
             now.iter_mut().zip(parts).for_each(|(n, p)| *n = p);
             Ok::<_, TrainError>(total)
         };
-        let gradients = network.gradients(batch, |w, b| self.whitening.for_features(w, b), loss)?;
+        let whitened = |w, b| self.whitening.for_features(w, b);
+        let gradients = network.gradients(batch, whitened, self.precision, loss)?;
         Ok((gradients, now))
     }
 

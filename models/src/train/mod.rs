@@ -19,7 +19,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::{module::Module, tensor::Device};
+use burn::{
+    module::Module,
+    tensor::{DType, Device},
+};
 
 pub use config::{DataConfig, OptimiserConfig, SceneGroup, SetGroup, TrainConfig};
 pub use study::{Row, Study, Variant};
@@ -29,7 +32,7 @@ use crate::{
     data::{DataError, Mirror, Sequence},
     evaluate,
     input::Withheld,
-    network::{PoseNetwork, Unreadable},
+    network::{PoseNetwork, Precision, Unreadable},
     predictor::{Compute, DeviceChoice, PredictError, Predictor},
     sim::Split,
     weights::{self, Calibration, LoadError, MeanPose, ModelCard, SaveError, Shape},
@@ -181,6 +184,7 @@ fn run_with_scenes(
 ) -> Result<Trained, TrainError> {
     config.check()?;
     let compute = Compute::open(device)?;
+    let precision = precision(&config.optimiser, &compute)?;
     let (in_sets, known) = held(config, sets)?;
     std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
     let mut make = |groups: &[SceneGroup], split| {
@@ -195,7 +199,7 @@ fn run_with_scenes(
     let o = &config.optimiser;
     let device = compute.device().clone().autodiff();
     let whitening = training.whitening(&device);
-    let mut learner = Learner::new(start(config, &device), whitening, o.weight_decay, device);
+    let mut learner = Learner::new(start(config, &device), whitening, o.weight_decay, precision, device);
     let (mut step, mut course) = (0, Course::default());
     let config_text = config.to_toml();
     if let Some(found) = checkpoint::read(folder, config)? {
@@ -258,6 +262,17 @@ fn run_with_scenes(
         folder,
         progress,
     )
+}
+
+fn precision(optimiser: &OptimiserConfig, compute: &Compute) -> Result<Precision, TrainError> {
+    match optimiser.mixed_precision {
+        false => Ok(Precision::Single),
+        true if compute.is_gpu() && compute.device().supports_dtype(DType::F16) => Ok(Precision::Half),
+        true => Err(TrainError::Config(format!(
+            "optimiser.mixed_precision: needs a GPU that computes with numbers of 16 bits, not {}",
+            compute.name()
+        ))),
+    }
 }
 
 /// The network before its first step, the same on every device.

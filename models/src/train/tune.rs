@@ -13,6 +13,7 @@ use crate::{
     data::{self, Job, Place, Sequence},
     evaluate::{self, ByCount},
     input::{BLOCK, RATE_HZ, Withheld},
+    network::Precision,
     predictor::{DeviceChoice, Predictor, Weights},
     sim::Split,
     weights,
@@ -67,7 +68,7 @@ pub fn tune(
     let windows = Windows::new(&config, vec![learned]);
     let whitening = windows.whitening(&device);
     let network = whitening.taken_out(network);
-    let mut learner = Learner::new(network, whitening, config.optimiser.weight_decay, device);
+    let mut learner = Learner::new(network, whitening, config.optimiser.weight_decay, Precision::Single, device);
     for step in 0..tuning.steps {
         let rate = config.learning_rate(step, tuning.steps);
         let pictures = windows.pictures(step, &learner.device);
@@ -138,6 +139,7 @@ fn config(tuning: &Tuning, sequences: usize) -> TrainConfig {
             weight_decay: 0.02,
             validate_every: tuning.steps.max(1),
             patience: None,
+            mixed_precision: false,
         },
     }
 }
