@@ -11,8 +11,8 @@ export const launch = () =>
     args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'],
   });
 
-/** A page that keeps what it complained about and whom it asked. */
-export async function open(browser, url, viewport = { width: 640, height: 400 }) {
+/** A page that keeps what it complained about and whom it asked; `prepare` is done before it loads. */
+export async function open(browser, url, viewport = { width: 640, height: 400 }, prepare = async () => {}) {
   const context = await browser.newContext({ viewport });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -22,6 +22,7 @@ export async function open(browser, url, viewport = { width: 640, height: 400 })
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('request', (request) => asked.push(request));
   page.on('websocket', (socket) => asked.push({ url: () => socket.url() }));
+  await prepare(page);
   await page.goto(url);
   return { page, complaints, asked, close: () => context.close() };
 }

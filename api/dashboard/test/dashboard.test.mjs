@@ -190,13 +190,34 @@ test('an alert is seen, acknowledged and over', async () => {
   await page.waitForSelector('.raised');
   assert.ok(await alert.locator('.acknowledge').isDisabled(), 'somebody must say who they are');
   await page.fill('.alerts input[name="by"]', 'Ada');
+  // Another page hears of the change before the answer to what it asked before it.
+  const asksForAlerts = (request) => request.postData()?.includes('query Alerts(');
+  let asked;
+  let answer;
+  const before = new Promise((resolve) => { asked = resolve; });
+  const after = new Promise((resolve) => { answer = resolve; });
+  const other = await openIn(browser, demo.url, undefined, (page) => page.route('**/graphql', async (route) => {
+    if (!asksForAlerts(route.request())) return route.continue();
+    const response = await route.fetch();
+    asked();
+    await after;
+    await route.fulfill({ response });
+  }));
+  await Promise.all([before, drawsPersons(other.page)]);
   const told = async () => (await demo.graphql('{ alerts(status: ACKNOWLEDGED) { ruleId acknowledged { by } } }')).alerts;
   assert.deepEqual(await told(), []);
   await alert.locator('.acknowledge').click();
   await page.waitForSelector('.alerts li[data-status="ACKNOWLEDGED"]:has-text("Ada")');
   assert.deepEqual(await told(), [{ ruleId: 'came', acknowledged: { by: 'Ada' } }]);
-  const id = await page.locator('.alerts li[data-status="ACKNOWLEDGED"]').count();
-  assert.equal(id, 1);
+  const acknowledged = (page) => page.locator('.alerts li[data-status="ACKNOWLEDGED"]');
+  assert.equal(await acknowledged(page).count(), 1);
+  await acknowledged(other.page).waitFor();
+  const answered = other.page.waitForEvent('requestfinished', asksForAlerts);
+  answer();
+  await answered;
+  await other.page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  assert.equal(await acknowledged(other.page).count(), 1);
+  await other.close();
   await page.locator('.alerts li[data-status="ACKNOWLEDGED"] .resolve').click();
   await page.waitForSelector('.alerts li[data-status="ACKNOWLEDGED"]', { state: 'detached' });
   assert.deepEqual(await told(), []);

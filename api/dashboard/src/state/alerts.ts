@@ -10,18 +10,28 @@ export type Alert = RaisedFragment;
 /** Newest first. */
 export const alerts = signal<Alert[]>([]);
 
+/** Changes that were heard while an answer is waited for, which may be older than they are. */
+const waiting = new Set<Alert[]>();
+
 function take(some: Alert[]): void {
+  for (const heard of waiting) heard.push(...some);
   const known = new Map(alerts.peek().map((a) => [a.id, a]));
   for (const alert of some) known.set(alert.id, alert);
   alerts.value = [...known.values()].filter((a) => a.status !== 'RESOLVED').sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
 async function load(site: string): Promise<void> {
+  const heard: Alert[] = [];
+  waiting.add(heard);
   try {
     const { alerts: found } = await ask(Alerts, { site });
-    if (siteId.peek() === site) alerts.value = found;
+    if (siteId.peek() !== site) return;
+    alerts.value = found;
+    take([...heard]);
   } catch {
     // A server that keeps no alerts has none to show.
+  } finally {
+    waiting.delete(heard);
   }
 }
 
