@@ -158,7 +158,8 @@ pub struct OptimiserConfig {
     /// before its time where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
-    /// Whether the products that most of the arithmetic is in take numbers of 16 bits, on a GPU that computes with them.
+    /// Whether the two products that every block of every link goes through, most of the arithmetic, take numbers of 16 bits: on a GPU that
+    /// computes with them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed_precision: bool,
 }
