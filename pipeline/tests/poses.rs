@@ -101,8 +101,8 @@ fn a_person_is_shown_where_the_simulator_has_them_by_wide_radios() {
 
 #[test]
 fn a_person_is_shown_where_the_simulator_has_them_by_wide_radios_in_rooms_never_seen() {
-    let shown = shown("random", WIDE, 1..=12);
-    assert!(shown.windows > 12 * 150, "{}", shown.windows);
+    let shown = shown("random", WIDE, 1..=24);
+    assert!(shown.windows > 24 * 150, "{}", shown.windows);
     shown.holds(0.3, 0.7, 10);
 }
 
