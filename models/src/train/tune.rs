@@ -68,7 +68,8 @@ pub fn tune(
     let windows = Windows::new(&config, vec![learned]);
     let whitening = windows.whitening(&device);
     let network = whitening.taken_out(network);
-    let mut learner = Learner::new(network, whitening, config.optimiser.weight_decay, Precision::Single, device);
+    let mut learner =
+        Learner::new(network, whitening, config.optimiser.weight_decay, Precision::Single, device);
     for step in 0..tuning.steps {
         let rate = config.learning_rate(step, tuning.steps);
         let pictures = windows.pictures(step, &learner.device);
