@@ -276,10 +276,7 @@ impl PoseNetwork {
         loss: impl FnOnce(Answer) -> Result<Tensor<1>, E>,
     ) -> Result<GradientsParams, E> {
         if !is_cpu(&batch.features.device()) {
-            let scale = precision.loss_scale();
-            let loss = loss(self.answer(batch, encoder, precision))?.mul_scalar(scale);
-            let gradients = GradientsParams::from_grads(loss.backward(), self);
-            return Ok(Scaled::by(1.0 / scale, gradients, self));
+            return self.gradients_of_graph(batch, encoder, precision, loss);
         }
         // The site's layers are a graph that begins with what its links say, and theirs is one that ends with their layers.
         let layers = self.link_layers(batch.fixed, encoder);
@@ -299,6 +296,20 @@ impl PoseNetwork {
             sum.accumulate(self, GradientsParams::from_grads(gradients, self));
         }
         Ok(sum.grads())
+    }
+
+    /// As [`Self::gradients`], by the graph of all layers.
+    fn gradients_of_graph<E>(
+        &self,
+        batch: Batch,
+        encoder: impl FnOnce(Tensor<2>, Tensor<1>) -> (Tensor<2>, Tensor<1>),
+        precision: Precision,
+        loss: impl FnOnce(Answer) -> Result<Tensor<1>, E>,
+    ) -> Result<GradientsParams, E> {
+        let scale = precision.loss_scale();
+        let loss = loss(self.answer(batch, encoder, precision))?.mul_scalar(scale);
+        let gradients = GradientsParams::from_grads(loss.backward(), self);
+        Ok(Scaled::by(1.0 / scale, gradients, self))
     }
 
     /// The layers that each link goes through, from what does not change with time, `[links of all windows, FIXED]`.
@@ -518,12 +529,7 @@ mod tests {
             let sum = |t: Tensor<3>| (t.clone().sin() * t).sum();
             Ok::<_, Unreadable>(sum(answer.slots) + sum(answer.trail))
         };
-        let graph = |precision: Precision| {
-            let loss = loss(network.answer(batch(), encoder, precision)).unwrap();
-            let scale = precision.loss_scale();
-            let gradients = GradientsParams::from_grads(loss.mul_scalar(scale).backward(), &network);
-            Scaled::by(1.0 / scale, gradients, &network)
-        };
+        let graph = |precision| network.gradients_of_graph(batch(), encoder, precision, loss).unwrap();
         let ours = network.gradients(batch(), encoder, Precision::Single, loss).unwrap();
         [graph(Precision::Single), ours, graph(Precision::Half)].map(|g| numbers_of(&network, &g))
     }
@@ -531,8 +537,8 @@ mod tests {
     /// Each parameter's numbers.
     fn numbers_of(network: &PoseNetwork, gradients: &GradientsParams) -> Vec<Vec<f32>> {
         struct Visitor<'a>(&'a GradientsParams, Vec<Vec<f32>>);
-        impl burn::module::ModuleVisitor for Visitor<'_> {
-            fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+        impl ModuleVisitor for Visitor<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
                 let gradient = self.0.get::<D>(param.id);
                 self.1.push(gradient.map_or_else(Vec::new, |g| g.into_data().iter::<f32>().collect()));
             }

@@ -136,18 +136,18 @@ pub fn loss(
     let root_nll = (root_error.mean_dim(1) * root_scale.clone().neg().exp() + root_scale) * present.clone();
 
     let pose_off = o.clone().narrow(1, Slot::POSE, 3 * JOINTS).mul_scalar(Slot::POSE_UNIT_M) - poses;
-    let joint_error = pose_off.clone().abs().reshape([rows, JOINTS, 3]).mean_dim(2).reshape([rows, JOINTS]);
+    let pose_off: Tensor<3> = pose_off.reshape([rows, JOINTS, 3]);
+    let joint_error = pose_off.clone().abs().mean_dim(2).reshape([rows, JOINTS]);
     let joint_scale = o.clone().narrow(1, Slot::SCALE, JOINTS).clamp(-4.0, 2.0);
     let pose_mean = joint_error.clone().mean_dim(1) * posed.clone();
     let pose_nll = (joint_error * joint_scale.clone().neg().exp() + joint_scale).mean_dim(1) * posed.clone();
 
     let root_off: Tensor<3> = root_off.reshape([rows, 1, 3]);
-    let pose_off: Tensor<3> = pose_off.reshape([rows, JOINTS, 3]);
     // Where the pose is not known a joint is off by as much as the root.
     let joint_off = pose_off.clone() * posed.clone().reshape([rows, 1, 1]) + root_off.clone();
-    let root_length = length(root_off).reshape([rows, 1]) * present.clone();
-    let pose_length = length(pose_off).mean_dim(1).reshape([rows, 1]) * posed;
-    let joint_length = length(joint_off).mean_dim(1).reshape([rows, 1]) * present;
+    let root_length = mean_length(root_off) * present.clone();
+    let pose_length = mean_length(pose_off) * posed;
+    let joint_length = mean_length(joint_off) * present;
 
     let activity =
         (log_softmax(o.narrow(1, Slot::ACTIVITY, ACTIVITIES), 1) * activities).sum().mul_scalar(-per_match);
@@ -161,9 +161,10 @@ pub fn loss(
     Loss { total, parts: Tensor::cat(vec![presence, root, pose], 0) }
 }
 
-/// Lengths of the vectors along the last axis, smooth at nothing: `[rows, points, 3]` to `[rows, points, 1]`.
-fn length(of: Tensor<3>) -> Tensor<3> {
-    of.square().sum_dim(2).add_scalar(1e-6).sqrt()
+/// Mean length of a row's vectors, smooth at nothing: `[rows, vectors, 3]` to `[rows, 1]`.
+fn mean_length(of: Tensor<3>) -> Tensor<2> {
+    let rows = of.dims()[0];
+    of.square().sum_dim(2).add_scalar(1e-6).sqrt().mean_dim(1).reshape([rows, 1])
 }
 
 /// How much [`trail`] counts beside [`loss`].

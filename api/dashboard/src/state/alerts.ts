@@ -13,11 +13,14 @@ export const alerts = signal<Alert[]>([]);
 /** Changes that were heard while an answer is waited for, which may be older than they are. */
 const waiting = new Set<Alert[]>();
 
+function changed(before: Alert[], changes: Alert[]): Alert[] {
+  const known = new Map([...before, ...changes].map((a) => [a.id, a]));
+  return [...known.values()].filter((a) => a.status !== 'RESOLVED').sort((a, b) => (a.id < b.id ? 1 : -1));
+}
+
 function take(some: Alert[]): void {
   for (const heard of waiting) heard.push(...some);
-  const known = new Map(alerts.peek().map((a) => [a.id, a]));
-  for (const alert of some) known.set(alert.id, alert);
-  alerts.value = [...known.values()].filter((a) => a.status !== 'RESOLVED').sort((a, b) => (a.id < b.id ? 1 : -1));
+  alerts.value = changed(alerts.peek(), some);
 }
 
 async function load(site: string): Promise<void> {
@@ -25,9 +28,7 @@ async function load(site: string): Promise<void> {
   waiting.add(heard);
   try {
     const { alerts: found } = await ask(Alerts, { site });
-    if (siteId.peek() !== site) return;
-    alerts.value = found;
-    take([...heard]);
+    if (siteId.peek() === site) alerts.value = changed(found, heard);
   } catch {
     // A server that keeps no alerts has none to show.
   } finally {
